@@ -1,0 +1,119 @@
+"""Batch: the records of one partition that are there now, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def _frozen(array: Array) -> Array:
+    """A read-only view: the caller's own array keeps its flags."""
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one partition as read-only columns; it is never mutated (law 5).
+
+    Row ``i`` came from the record at ``offsets[i]``. Column shapes are ``(n,)``, or ``(n, width)``
+    for vectors. Column types and their missing values are those of
+    :class:`gress_ml.schema.ColumnType`.
+    """
+
+    topic: str
+    partition: int
+    offsets: npt.NDArray[np.int64]
+    event_time_ms: npt.NDArray[np.int64]  # milliseconds since the epoch, UTC
+    keys: Sequence[bytes | None]
+    columns: Mapping[str, Array] = field(default_factory=dict)
+    #: Systems that were away while this batch was made, e.g. ``{"feature_store"}``.
+    degraded: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        rows = len(self.offsets)
+        frozen = {name: _frozen(column) for name, column in self.columns.items()}
+        for name, column in frozen.items():
+            if len(column) != rows:
+                raise ValueError(f"column {name!r} has {len(column)} rows, the batch has {rows}")
+        object.__setattr__(self, "columns", MappingProxyType(frozen))
+
+    @classmethod
+    def of(
+        cls,
+        columns: Mapping[str, Array],
+        *,
+        topic: str = "input",
+        partition: int = 0,
+        first_offset: int = 0,
+        event_time_ms: Iterable[int] | None = None,
+        keys: Sequence[bytes | None] | None = None,
+    ) -> Self:
+        """A batch from columns alone, with consecutive offsets. For tests, replays and notebooks."""
+        rows = len(next(iter(columns.values()))) if columns else 0
+        times = (
+            np.zeros(rows, np.int64)
+            if event_time_ms is None
+            else np.array([*event_time_ms], np.int64)
+        )
+        return cls(
+            topic=topic,
+            partition=partition,
+            offsets=np.arange(first_offset, first_offset + rows, dtype=np.int64),
+            event_time_ms=times,
+            keys=[None] * rows if keys is None else keys,
+            columns=columns,
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __getitem__(self, name: str) -> Array:
+        return self.columns[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def with_columns(self, columns: Mapping[str, Array]) -> Self:
+        """The same rows with these columns added or replaced."""
+        return replace(self, columns={**self.columns, **columns})
+
+    def with_degraded(self, *systems: str) -> Self:
+        """The same rows, marked as made while these systems were away."""
+        return replace(self, degraded=self.degraded | set(systems))
+
+    def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Self:
+        """The given rows, by index or by mask, in the order given."""
+        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return replace(
+            self,
+            offsets=self.offsets[index],
+            event_time_ms=self.event_time_ms[index],
+            keys=[self.keys[i] for i in index.tolist()],
+            columns={name: column[index] for name, column in self.columns.items()},
+        )
+
+
+def concat(first: Batch, second: Batch) -> Batch:
+    """``first`` followed by ``second``; both have the same columns and the same partition."""
+    return replace(
+        first,
+        offsets=np.concatenate([first.offsets, second.offsets]),
+        event_time_ms=np.concatenate([first.event_time_ms, second.event_time_ms]),
+        keys=[*first.keys, *second.keys],
+        columns={
+            name: np.concatenate([column, second.columns[name]])
+            for name, column in first.columns.items()
+        },
+        degraded=first.degraded | second.degraded,
+    )

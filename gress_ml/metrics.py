@@ -1,0 +1,84 @@
+"""Metric declarations: name, kind, labels and help, each declared once and used by who emits it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A Prometheus metric. Counters carry their ``_total`` ending in the name."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()  # histograms only
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One thing to record: an effect that an operator returns and the shell performs (law 7).
+
+    Counters add ``value``, gauges are set to it, histograms observe it.
+    ``labels`` are values in the order of ``metric.labels``.
+    """
+
+    metric: Metric
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+# Names and labels of the source document; one line each, in its order.
+INFERENCE_LATENCY = Metric(
+    "gress_ml_inference_latency_seconds",
+    Kind.HISTOGRAM,
+    "Time of one model call on a batch.",
+    ("model", "version"),
+    SECONDS,
+)  # noqa: E501 - a table reads better on one line
+PREDICTIONS = Metric(
+    "gress_ml_predictions_total",
+    Kind.COUNTER,
+    "Rows predicted, by status: success or fallback.",
+    ("model", "version", "status"),
+)  # noqa: E501 - as above
+BATCH_SIZE = Metric(
+    "gress_ml_batch_size",
+    Kind.HISTOGRAM,
+    "Rows per model call.",
+    ("model", "version"),
+    (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+)  # noqa: E501 - as above
+QUEUE_DEPTH = Metric(
+    "gress_ml_queue_depth", Kind.GAUGE, "Records fetched and waiting for their batch."
+)
+ACTIVE_PREDICTIONS = Metric("gress_ml_active_predictions", Kind.GAUGE, "Model calls running now.")
+INFERENCE_ERRORS = Metric(
+    "gress_ml_inference_errors_total",
+    Kind.COUNTER,
+    "Model calls that failed or passed their deadline.",
+    ("model", "version"),
+)  # noqa: E501 - as above
+FEATURE_TIME = Metric(
+    "gress_ml_feature_extraction_time_seconds",
+    Kind.HISTOGRAM,
+    "Time to extract the features of a batch.",
+    ("feature_set",),
+    SECONDS,
+)  # noqa: E501 - as above
+FEATURES_EXTRACTED = Metric(
+    "gress_ml_features_extracted_total",
+    Kind.COUNTER,
+    "Feature values extracted.",
+    ("feature_set", "feature_type"),
+)  # noqa: E501 - as above

@@ -1,0 +1,208 @@
+"""The one interface of an operator: batch in, columns, batch out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from gress_ml.batch import Batch
+from gress_ml.metrics import Measure, Metric
+from gress_ml.ports import ModelStore
+from gress_ml.schema import Columns
+
+
+class OperatorConfig(BaseModel):
+    """Base of an operator's configuration: frozen, strict about names, documented per field.
+
+    Put a docstring under each field; the reference page and the editor's help come from it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+C = TypeVar("C", bound=OperatorConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that goes to the dead-letter topic: which record it was, and why."""
+
+    offset: int
+    code: str  # lower_snake_case, stable: programs match on it
+    message: str  # for people: what was found, what was expected
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A wish for rows of the feature store. The shell fetches it in one round trip per batch.
+
+    The answer comes as the vector column ``name``, float32 of shape (n, len(fields)); NaN where the
+    store has no row. When the store is away all is NaN and ``feature_store`` is in
+    ``batch.degraded``.
+    """
+
+    name: str
+    table: str
+    fields: tuple[str, ...]
+    keys: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Rows to put into the feature store before the offsets are committed. The last of a key wins."""
+
+    table: str
+    fields: tuple[str, ...]
+    keys: Sequence[bytes]
+    rows: npt.NDArray[np.float32]  # (len(keys), len(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an operator made of a batch. Effects are returned, not performed (law 7).
+
+    Each row of the input is in ``batch`` or in ``rejected``, under its own offset. ``side`` holds
+    further named streams that a topology may route (``from: step.name``); rows there are extra.
+    """
+
+    batch: Batch
+    rejected: Sequence[Rejected] = ()
+    writes: Sequence[Write] = ()
+    side: Mapping[str, Batch] = field(default_factory=dict)
+    measures: Sequence[Measure] = ()
+    logs: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of an operator as bytes, with the version of its layout. Never a pickle."""
+
+    version: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How many rows an operator wants at once, and how long the first may wait for company.
+
+    ``timeout_s`` counts from the first waiting record; 0 takes what is there, so a lone record
+    never waits.
+    """
+
+    size: int = 512
+    timeout_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an operator may use while it opens."""
+
+    models: ModelStore
+    topology: str = ""
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Config, rows in and rows out: documentation, schema example and test in one.
+
+    ``rows`` are events as a topic would carry them, typed by ``columns``; ``expected`` lists the
+    columns to compare per row that came out; ``rejected`` the codes, by row index.
+    ``models`` names a folder of model bundles relative to the operator's file, if it needs one.
+    """
+
+    title: str
+    config: Mapping[str, Any]
+    columns: Columns
+    rows: Sequence[Mapping[str, Any]]
+    expected: Sequence[Mapping[str, Any]]
+    rejected: Mapping[int, str] = field(default_factory=dict)
+
+
+class Operator(ABC, Generic[C]):
+    """Same state and same batch give the same output: no clock, no network, no unseeded chance.
+
+    ``process(a + b)`` equals ``process(a)`` followed by ``process(b)``: how the stream happened to
+    be cut into batches never shows in the result. Depth one: derive from this class only, share by
+    functions. One instance serves one partition.
+    """
+
+    #: The name that a topology uses.
+    name: ClassVar[str]
+    #: The configuration's type; ``config`` is checked against it before ``__init__``.
+    Config: ClassVar[type[OperatorConfig]]
+    examples: ClassVar[Sequence[Example]] = ()
+
+    def __init__(self, config: C) -> None:
+        """Store the configuration; no I/O here."""
+        self.config = config
+
+    def open(self, context: Context) -> None:
+        """Get ready; called once, before all else. May load a model. Raises ModelError, SchemaError."""
+
+    @abstractmethod
+    def reads(self) -> frozenset[str]:
+        """Names of the input columns that ``lookups`` and ``process`` use (after ``open``)."""
+
+    @abstractmethod
+    def signature(self, columns: Columns) -> Columns:
+        """Columns that come out, given those that come in (after ``open``). Raises SchemaError."""
+
+    def lookups(self, batch: Batch) -> Sequence[Lookup]:
+        """What to fetch for this batch; the answers are columns of the batch in ``process``."""
+        return ()
+
+    @abstractmethod
+    def process(self, batch: Batch) -> Output:
+        """The work. Trouble with one row is data; an exception means that the whole batch failed."""
+
+    # --- batching and deadlines: asked once, after open -------------------------------------------
+
+    @property
+    def batch_policy(self) -> BatchPolicy | None:
+        """The batches this operator wants; None when it does not care."""
+        return None
+
+    @property
+    def deadline_s(self) -> float | None:
+        """How long ``process`` may take. Past it the shell uses ``fallback``; None is no limit.
+
+        An operator with a deadline is stateless, since a late ``process`` may still be running.
+        """
+        return None
+
+    @property
+    def max_concurrency(self) -> int:
+        """Calls of ``process`` that may run at once in a worker when there is a deadline."""
+        return 1
+
+    def fallback(self, batch: Batch, cause: str) -> Output:
+        """The answer without the work, at once: ``cause`` is ``timeout`` or ``overload``."""
+        raise NotImplementedError(f"operator {self.name!r} has a deadline and no fallback")
+
+    @property
+    def timer(self) -> tuple[Metric, tuple[str, ...]] | None:
+        """The histogram, with its label values, that the shell feeds with the seconds of each call."""
+        return None
+
+    def control(self, switch: str, value: str) -> bool:
+        """Take a run-time switch between two batches; True when it was for this operator."""
+        return False
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot | None:
+        """The state as it is after the last batch; None when there is no state."""
+        return None
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become the state that was saved. Raises SnapshotError for an unknown version."""
+
+    def close(self) -> None:
+        """Let go of resources; safe to call twice."""

@@ -1,0 +1,87 @@
+"""Protocols of the outside systems. Each has a memory adapter that is real, shipped code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+
+
+class Clock(Protocol):
+    """Time is asked for, never read."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    def wall_ms(self) -> int:
+        """Milliseconds since the epoch, UTC."""
+        ...
+
+
+class FeatureStore(Protocol):
+    """Rows of float32 by key. One command per batch. Raises StoreUnavailable."""
+
+    async def fetch(self, table: str, fields: tuple[str, ...], keys: Sequence[bytes]) -> Float32:
+        """Rows of shape (len(keys), len(fields)); NaN where there is no row."""
+        ...
+
+    async def put(
+        self, table: str, fields: tuple[str, ...], keys: Sequence[bytes], rows: Float32
+    ) -> None:
+        """Store the rows under their keys for the store's TTL."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFiles:
+    """A model bundle that was found and whose checksums hold: its files and its manifest."""
+
+    name: str
+    version: str  # semantic version without a leading v, e.g. ``1.2.0``
+    folder: Path
+    manifest: Mapping[str, object]
+
+
+class ModelStore(Protocol):
+    """Model bundles by name and version. Raises ModelNotFound, ModelCorrupt, StoreUnavailable."""
+
+    def find(self, name: str, reference: str = "champion") -> BundleFiles:
+        """The bundle for a version (``1.2.0``, ``v1.2``), an alias (``champion``) or ``latest``."""
+        ...
+
+    def open_folder(self, folder: Path) -> BundleFiles:
+        """The bundle that lies in a folder outside the registry."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """State of all steps of one partition: it includes every record before ``offset``."""
+
+    offset: int
+    steps: Mapping[str, tuple[int, bytes]]  # step name -> (layout version, data)
+
+
+class SnapshotStore(Protocol):
+    """Keeps the last few snapshots of each partition. Raises StoreUnavailable."""
+
+    async def save(self, topology: str, topic: str, partition: int, state: SavedState) -> None:
+        """Keep the state; it is there in whole or not at all."""
+        ...
+
+    async def newest(
+        self, topology: str, topic: str, partition: int, at_or_before: int
+    ) -> SavedState | None:
+        """The newest snapshot whose offset is at or before the given one."""
+        ...
