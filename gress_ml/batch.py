@@ -59,7 +59,7 @@ class Batch:
         event_time_ms: Iterable[int] | None = None,
         keys: Sequence[bytes | None] | None = None,
     ) -> Self:
-        """A batch from columns alone, with consecutive offsets. For tests, replays and notebooks."""
+        """A batch from columns alone, with consecutive offsets: for tests and notebooks."""
         rows = len(next(iter(columns.values()))) if columns else 0
         times = (
             np.zeros(rows, np.int64)

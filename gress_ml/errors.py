@@ -9,7 +9,7 @@
     │   ├── ModelNotFound      no such name, version or alias
     │   └── ModelCorrupt       a file is missing, truncated or has a wrong checksum
     ├── SnapshotError          saved state cannot be restored
-    ├── StoreUnavailable       a feature, model or snapshot store does not answer (may pass: retried)
+    ├── StoreUnavailable       a store does not answer (may pass: retried)
     ├── BrokerUnavailable      Kafka does not answer (may pass: retried)
     └── OperatorError          an operator failed for a whole batch
 

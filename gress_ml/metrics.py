@@ -45,20 +45,20 @@ INFERENCE_LATENCY = Metric(
     "Time of one model call on a batch.",
     ("model", "version"),
     SECONDS,
-)  # noqa: E501 - a table reads better on one line
+)
 PREDICTIONS = Metric(
     "gress_ml_predictions_total",
     Kind.COUNTER,
     "Rows predicted, by status: success or fallback.",
     ("model", "version", "status"),
-)  # noqa: E501 - as above
+)
 BATCH_SIZE = Metric(
     "gress_ml_batch_size",
     Kind.HISTOGRAM,
     "Rows per model call.",
     ("model", "version"),
     (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
-)  # noqa: E501 - as above
+)
 QUEUE_DEPTH = Metric(
     "gress_ml_queue_depth", Kind.GAUGE, "Records fetched and waiting for their batch."
 )
@@ -68,17 +68,17 @@ INFERENCE_ERRORS = Metric(
     Kind.COUNTER,
     "Model calls that failed or passed their deadline.",
     ("model", "version"),
-)  # noqa: E501 - as above
+)
 FEATURE_TIME = Metric(
     "gress_ml_feature_extraction_time_seconds",
     Kind.HISTOGRAM,
     "Time to extract the features of a batch.",
     ("feature_set",),
     SECONDS,
-)  # noqa: E501 - as above
+)
 FEATURES_EXTRACTED = Metric(
     "gress_ml_features_extracted_total",
     Kind.COUNTER,
     "Feature values extracted.",
     ("feature_set", "feature_type"),
-)  # noqa: E501 - as above
+)

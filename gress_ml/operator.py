@@ -55,7 +55,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Rows to put into the feature store before the offsets are committed. The last of a key wins."""
+    """Rows to put into the feature store before the commit. The last of a key wins."""
 
     table: str
     fields: tuple[str, ...]
@@ -144,7 +144,7 @@ class Operator(ABC, Generic[C]):
         self.config = config
 
     def open(self, context: Context) -> None:
-        """Get ready; called once, before all else. May load a model. Raises ModelError, SchemaError."""
+        """Get ready, once, before all else: may load a model. Raises ModelError, SchemaError."""
 
     @abstractmethod
     def reads(self) -> frozenset[str]:
@@ -160,7 +160,7 @@ class Operator(ABC, Generic[C]):
 
     @abstractmethod
     def process(self, batch: Batch) -> Output:
-        """The work. Trouble with one row is data; an exception means that the whole batch failed."""
+        """The work. Trouble with one row is data; an exception fails the whole batch."""
 
     # --- batching and deadlines: asked once, after open -------------------------------------------
 
@@ -188,7 +188,7 @@ class Operator(ABC, Generic[C]):
 
     @property
     def timer(self) -> tuple[Metric, tuple[str, ...]] | None:
-        """The histogram, with its label values, that the shell feeds with the seconds of each call."""
+        """The histogram, with label values, that the shell feeds with each call's seconds."""
         return None
 
     def control(self, switch: str, value: str) -> bool:

@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gress_ml.bundle import Bundle
+
 Float32 = npt.NDArray[np.float32]
 
 
@@ -43,24 +45,14 @@ class FeatureStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class BundleFiles:
-    """A model bundle that was found and whose checksums hold: its files and its manifest."""
-
-    name: str
-    version: str  # semantic version without a leading v, e.g. ``1.2.0``
-    folder: Path
-    manifest: Mapping[str, object]
-
-
 class ModelStore(Protocol):
     """Model bundles by name and version. Raises ModelNotFound, ModelCorrupt, StoreUnavailable."""
 
-    def find(self, name: str, reference: str = "champion") -> BundleFiles:
+    def find(self, name: str, reference: str = "champion") -> Bundle:
         """The bundle for a version (``1.2.0``, ``v1.2``), an alias (``champion``) or ``latest``."""
         ...
 
-    def open_folder(self, folder: Path) -> BundleFiles:
+    def open_folder(self, folder: Path) -> Bundle:
         """The bundle that lies in a folder outside the registry."""
         ...
 

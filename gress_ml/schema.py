@@ -1,4 +1,4 @@
-"""Column types, event schemas and the identity of a feature vector. A field is declared once (law 4)."""
+"""Column types, event schemas, the identity of a feature vector: declared once (law 4)."""
 
 from __future__ import annotations
 
