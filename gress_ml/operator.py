@@ -154,6 +154,10 @@ class Operator(ABC, Generic[C]):
     def signature(self, columns: Columns) -> Columns:
         """Columns that come out, given those that come in (after ``open``). Raises SchemaError."""
 
+    def sides(self, columns: Columns) -> Mapping[str, Columns]:
+        """Columns of each stream in ``Output.side``, by its name, given those that come in."""
+        return {}
+
     def lookups(self, batch: Batch) -> Sequence[Lookup]:
         """What to fetch for this batch; the answers are columns of the batch in ``process``."""
         return ()

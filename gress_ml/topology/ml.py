@@ -1,0 +1,172 @@
+"""The ``ml:`` block: model registry, models, feature store and defaults for inference.
+
+Every key is typed, and every key is honoured or refused. What this version cannot do
+(``unsupported``) is a finding when it is switched on, never silently ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gress_ml.duration import Duration
+
+
+class Block(BaseModel):
+    """Base of every block of a topology file: frozen, strict about names, documented per key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ModelRegistrySpec(Block):
+    """Where model bundles live."""
+
+    type: Literal["local", "s3", "gcs"] = "local"
+    """Kind of storage. This version supports `local`."""
+    base_path: str = "models"
+    """Folder of the registry; a relative path starts at the project folder."""
+    s3_bucket: str | None = None
+    """Bucket, used when `type` is `s3`."""
+    s3_region: str | None = None
+    """Region of the bucket, used when `type` is `s3`."""
+
+
+class ModelSpec(Block):
+    """A model that is a single file, made known to the registry under a name and a version."""
+
+    name: str = Field(min_length=1)
+    """Name that steps use."""
+    version: str = Field(pattern=r"^v?\d+(\.\d+){0,2}(-[0-9A-Za-z.-]+)?$")
+    """Semantic version, with or without a leading `v`; missing parts are zero."""
+    type: Literal["onnx", "tensorflow"]
+    """Format of the file: an ONNX graph, or a TensorFlow Lite model."""
+    path: str = Field(min_length=1)
+    """The file; a relative path starts at the project folder."""
+    enabled: bool = True
+    """Whether the model is made known at all."""
+    warmup_on_load: bool = True
+    """Whether the model is run once per batch size in use before the first event."""
+    tags: Mapping[str, str] = Field(default_factory=dict)
+    """Free labels for people and dashboards."""
+
+
+class FeatureStoreSpec(Block):
+    """Where looked-up features live."""
+
+    enabled: bool = True
+    """Whether look-ups and writes are done; without a store look-ups find nothing."""
+    backend: Literal["memory", "redis"] = "memory"
+    """`memory` lives and ends with the worker; `redis` is shared by all workers."""
+    ttl: Duration = timedelta(minutes=5)
+    """How long a row lives after it was last written."""
+    redis_addr: str = Field(default="localhost:6379", repr=False)
+    """Address of Redis, `host:port` or a `redis://` URL."""
+
+
+class InferenceSpec(Block):
+    """Defaults for every step that calls a model and does not set the key itself."""
+
+    default_batch_size: int = Field(default=100, ge=1, le=100_000)
+    """Most rows per model call."""
+    default_batch_timeout: Duration = timedelta(0)
+    """How long the first waiting event may wait for company; `0ms` takes what is there."""
+    max_concurrency: int = Field(default=1, ge=1, le=1024)
+    """Most model calls at once in a worker."""
+    max_latency: Duration | None = None
+    """A model call that takes longer is answered by the fallback; none means no limit."""
+    enable_gpu: bool = False
+    """Whether to use a GPU where there is one; the CPU is the fallback."""
+    gpu_device_ids: tuple[int, ...] = ()
+    """Which GPUs to use."""
+
+
+class OnlineLearningSpec(Block):
+    """Models that learn from the stream. Not supported by this version."""
+
+    enabled: bool = False
+    """Switches online learning on. Not supported by this version."""
+    default_update_batch_size: int = Field(default=32, ge=1)
+    """Events per update."""
+    default_update_interval: Duration = timedelta(seconds=5)
+    """Most time between two updates."""
+    default_checkpoint_interval: Duration = timedelta(minutes=5)
+    """Time between two checkpoints of a learning model."""
+    checkpoint_dir: str = "ml-checkpoints"
+    """Folder of the checkpoints."""
+    default_learning_rate: float = Field(default=0.001, gt=0)
+    """Step size of an update."""
+    enable_validation: bool = True
+    """Whether a share of the events is held out for validation."""
+    validation_split: float = Field(default=0.2, gt=0, lt=1)
+    """The share held out."""
+
+
+class VariantSpec(Block):
+    """One arm of an experiment."""
+
+    name: str = Field(min_length=1)
+    """Name of the arm."""
+    model_name: str
+    """Model that answers in this arm."""
+    model_version: str
+    """Its version."""
+    weight: float = Field(ge=0)
+    """Share of the traffic, relative to the other arms."""
+    enabled: bool = True
+    """Whether the arm gets traffic."""
+
+
+class ExperimentSpec(Block):
+    """One A/B test."""
+
+    name: str = Field(min_length=1)
+    """Name of the experiment; it salts the assignment."""
+    strategy: Literal["random", "hash", "percentage", "user_id"] = "hash"
+    """How an event is assigned to an arm."""
+    split_key: str | None = None
+    """Column whose value is hashed."""
+    enable_shadow_mode: bool = False
+    """Whether the other arms run too, off the path of the answer."""
+    variants: tuple[VariantSpec, ...] = Field(min_length=1)
+    """The arms."""
+
+
+class AbTestingSpec(Block):
+    """Experiments. Not supported by this version."""
+
+    enabled: bool = False
+    """Switches experiments on. Not supported by this version."""
+    experiments: tuple[ExperimentSpec, ...] = ()
+    """The experiments."""
+
+
+class MlSpec(Block):
+    """Models, feature store and inference defaults of a topology."""
+
+    enabled: bool = True
+    """`false` is refused in a topology that has steps, since they could not run."""
+    model_registry: ModelRegistrySpec = Field(default_factory=ModelRegistrySpec)
+    """Where model bundles live."""
+    models: tuple[ModelSpec, ...] = ()
+    """Models that are single files outside the registry."""
+    feature_store: FeatureStoreSpec = Field(default_factory=FeatureStoreSpec)
+    """Where looked-up features live."""
+    inference: InferenceSpec = Field(default_factory=InferenceSpec)
+    """Defaults for steps that call a model."""
+    online_learning: OnlineLearningSpec = Field(default_factory=OnlineLearningSpec)
+    """Models that learn from the stream."""
+    ab_testing: AbTestingSpec = Field(default_factory=AbTestingSpec)
+    """Experiments."""
+
+
+def unsupported(ml: MlSpec) -> Iterator[tuple[tuple[str, str], str]]:
+    """What is switched on and not supported by this version: path within the block, and what."""
+    if ml.model_registry.type != "local":
+        yield ("model_registry", "type"), f"a model registry of type {ml.model_registry.type!r}"
+    if ml.online_learning.enabled:
+        yield ("online_learning", "enabled"), "online learning"
+    if ml.ab_testing.enabled:
+        yield ("ab_testing", "enabled"), "A/B testing"
