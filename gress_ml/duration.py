@@ -1,45 +1,62 @@
-"""Durations as people write them: ``50ms``, ``5s``, ``5m``, ``1h``."""
+"""Duration: seconds, written as people write them (``50ms``, ``5m``, ``1h30m``)."""
 
 from __future__ import annotations
 
+import math
 import re
-from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 
-PATTERN = r"^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)$"
-_FORM = re.compile(PATTERN)
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_S = 10 * 365 * 86400.0
+#: Seconds per unit. The spelling is Go's, since that is what the configuration files use.
+UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-
-def parse_duration(text: Any) -> timedelta:
-    """A duration from its text. A bare number has no unit and is refused. Raises ValueError."""
-    if isinstance(text, timedelta):
-        return text
-    match = _FORM.match(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError("bad duration: write a number and a unit, as 50ms, 5s, 5m or 1h")
-    seconds = float(match[1]) * _UNITS_S[match[2]]
-    if seconds > _LONGEST_S:
-        raise ValueError("bad duration: longer than ten years")
-    return timedelta(seconds=seconds)
+_EXPECTED = "expected a duration such as '50ms', '5s', '5m', '1h30m', or a number of seconds"
+_PART = r"(\d+(?:\.\d+)?)(us|µs|ms|s|m|h|d)"
+_PATTERN = r"^(\d+(\.\d+)?(us|µs|ms|s|m|h|d))+$"
+_WHOLE = re.compile(_PATTERN, re.ASCII)
+_PARTS = re.compile(_PART, re.ASCII)
 
 
-def duration_text(duration: timedelta) -> str:
-    """The text that reads back as this duration, in the largest unit that fits whole."""
-    milliseconds = round(duration.total_seconds() * 1000)
-    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if milliseconds and milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"
+def parse_duration(value: Any) -> float:
+    """Seconds of ``'50ms'``, ``'1h30m'`` or a plain number (seconds). Raises ValueError.
+
+    A string of digits alone is refused: its unit would be a guess.
+    """
+    if isinstance(value, str):
+        return _parse_text(value.strip())
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{_EXPECTED}; found {value!r}")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{_EXPECTED}, not negative and finite; found {value!r}")
+    return float(value)
 
 
-#: The type of a duration in a configuration: ``timeout: Duration = timedelta(seconds=5)``.
+def _parse_text(text: str) -> float:
+    if text == "0":
+        return 0.0
+    if not _WHOLE.match(text):
+        raise ValueError(f"{_EXPECTED}; found {text!r}")
+    return math.fsum(float(amount) * UNITS[unit] for amount, unit in _PARTS.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest spelling that parses back to the same seconds: ``0.05`` is ``50ms``."""
+    for unit in ("h", "m", "s", "ms"):
+        amount = seconds / UNITS[unit]
+        if amount >= 1 and amount == round(amount):
+            return f"{amount:.0f}{unit}"
+    return f"{seconds:g}s" if seconds >= 1 or seconds == 0 else f"{seconds * 1000:g}ms"
+
+
+#: Seconds as a float; configuration may spell it ``50ms``. Never negative.
 Duration = Annotated[
-    timedelta,
+    float,
     BeforeValidator(parse_duration),
-    PlainSerializer(duration_text, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["50ms", "5s", "5m", "1h"]}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": _PATTERN}, {"type": "number", "minimum": 0}],
+            "examples": ["50ms", "5s", "5m", "1h30m"],
+        }
+    ),
 ]

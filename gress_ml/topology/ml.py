@@ -7,7 +7,6 @@ Every key is typed, and every key is honoured or refused. What this version cann
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -60,7 +59,7 @@ class FeatureStoreSpec(Block):
     """Whether look-ups and writes are done; without a store look-ups find nothing."""
     backend: Literal["memory", "redis"] = "memory"
     """`memory` lives and ends with the worker; `redis` is shared by all workers."""
-    ttl: Duration = timedelta(minutes=5)
+    ttl: Duration = 300.0
     """How long a row lives after it was last written."""
     redis_addr: str = Field(default="localhost:6379", repr=False)
     """Address of Redis, `host:port` or a `redis://` URL."""
@@ -71,7 +70,7 @@ class InferenceSpec(Block):
 
     default_batch_size: int = Field(default=100, ge=1, le=100_000)
     """Most rows per model call."""
-    default_batch_timeout: Duration = timedelta(0)
+    default_batch_timeout: Duration = 0.0
     """How long the first waiting event may wait for company; `0ms` takes what is there."""
     max_concurrency: int = Field(default=1, ge=1, le=1024)
     """Most model calls at once in a worker."""
@@ -90,9 +89,9 @@ class OnlineLearningSpec(Block):
     """Switches online learning on. Not supported by this version."""
     default_update_batch_size: int = Field(default=32, ge=1)
     """Events per update."""
-    default_update_interval: Duration = timedelta(seconds=5)
+    default_update_interval: Duration = 5.0
     """Most time between two updates."""
-    default_checkpoint_interval: Duration = timedelta(minutes=5)
+    default_checkpoint_interval: Duration = 300.0
     """Time between two checkpoints of a learning model."""
     checkpoint_dir: str = "ml-checkpoints"
     """Folder of the checkpoints."""
