@@ -1,0 +1,306 @@
+"""Typed decoding: from the columns that a topology reads, one msgspec type, made once.
+
+msgspec checks types, ranges and required fields in C while it parses, and skips what is not asked
+for. A bad event costs only itself: it becomes a :class:`gress_ml.Rejected`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from gress_ml.batch import Array, Batch
+from gress_ml.errors import SchemaError
+from gress_ml.operator import Rejected
+from gress_ml.runtime.record import Record
+from gress_ml.schema import MISSING_TIME, ColumnType, EventSchema, Field
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+#: RFC 3339 with a zone, or milliseconds that a double holds exactly (RFC 8259, section 6).
+_TIMESTAMP = (
+    Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] | Annotated[datetime, msgspec.Meta(tz=True)]
+)
+#: Stable codes for the faults that msgspec tells in words; the first that fits counts.
+_CODES = (
+    (re.compile("missing required field"), "missing_field"),
+    (re.compile("Invalid enum value"), "unknown_value"),
+    (re.compile("^Expected `(int|float)` [<>]=|out of range"), "out_of_range"),
+    (re.compile("^Expected `object`(?!.* - at)"), "not_an_object"),
+    (re.compile("UTF-8"), "invalid_utf8"),
+)
+_PLAIN: dict[ColumnType, Any] = {
+    ColumnType.FLOAT: float,
+    ColumnType.INT: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
+    ColumnType.BOOL: bool,
+    ColumnType.STRING: str,
+    ColumnType.TIMESTAMP: _TIMESTAMP,
+    ColumnType.JSON: Any,
+}
+
+Build = Callable[[list[Any]], Array]
+
+
+class Decoder:
+    """Records in, a batch of typed columns and the rejected rows out.
+
+    ``max_bytes`` bounds the size of one message; a larger one is rejected unread.
+    """
+
+    def __init__(self, schema: EventSchema, *, max_bytes: int = 1 << 20) -> None:
+        self.schema = schema
+        self.max_bytes = max_bytes
+        self._struct = _Node.of(schema).struct(schema.name)
+        self._decode = msgspec.json.Decoder(self._struct).decode
+        self._builders = _builders(schema)
+
+    def decode(
+        self, topic: str, partition: int, records: Sequence[Record]
+    ) -> tuple[Batch, list[Rejected]]:
+        """The good rows as a batch, in order, and the others with a code and a message."""
+        rows, good, rejected = self._rows(records)
+        columns: dict[str, Array] = {}
+        for names, build in self._builders:
+            built = build(rows)
+            if len(names) == 1:
+                columns[names[0]] = built
+            else:
+                columns.update(zip(names, built, strict=True))
+        batch = Batch(
+            topic=topic,
+            partition=partition,
+            offsets=np.array([record.offset for record in good], np.int64),
+            event_time_ms=self._event_time(columns, good),
+            keys=[record.key for record in good],
+            columns=columns,
+        )
+        return batch, rejected
+
+    def _rows(
+        self, records: Sequence[Record]
+    ) -> tuple[list[Any], Sequence[Record], list[Rejected]]:
+        decode, max_bytes = self._decode, self.max_bytes
+        try:  # the way of all good batches: no bookkeeping per row
+            rows = [
+                decode(value)
+                if value is not None and value.isascii() and len(value) <= max_bytes
+                else self._checked(value)
+                for value in [record.value for record in records]
+            ]
+        except Exception:
+            return self._one_by_one(records)
+        return rows, records, []
+
+    def _one_by_one(
+        self, records: Sequence[Record]
+    ) -> tuple[list[Any], list[Record], list[Rejected]]:
+        rows: list[Any] = []
+        good: list[Record] = []
+        rejected: list[Rejected] = []
+        for record in records:
+            try:
+                rows.append(self._checked(record.value))
+            except _BadEventError as bad:
+                rejected.append(Rejected(record.offset, bad.code, bad.message))
+            else:
+                good.append(record)
+        return rows, good, rejected
+
+    def _checked(self, value: bytes | None) -> Any:
+        if value is None:
+            raise _BadEventError("empty", "the record has no value; expected a JSON object")
+        if len(value) > self.max_bytes:
+            raise _BadEventError(
+                "too_large", f"{len(value)} bytes; at most {self.max_bytes} are accepted"
+            )
+        try:
+            value.decode()
+            return self._decode(value)
+        except UnicodeDecodeError as error:
+            raise _BadEventError("invalid_utf8", f"not UTF-8 at byte {error.start}") from None
+        except msgspec.ValidationError as error:
+            raise _BadEventError(_validation_code(str(error)), str(error)) from None
+        except msgspec.DecodeError as error:
+            raise _BadEventError("invalid_json", str(error)) from None
+        except RecursionError:
+            raise _BadEventError("too_deep", "nested too deeply to be decoded") from None
+
+    def _event_time(
+        self, columns: dict[str, Array], records: Sequence[Record]
+    ) -> npt.NDArray[np.int64]:
+        name = self.schema.event_time
+        if name is not None and (columns[name] != MISSING_TIME).all():
+            return columns[name]
+        kafka = np.array([record.timestamp for record in records], np.int64)
+        return (
+            kafka if name is None else np.where(columns[name] == MISSING_TIME, kafka, columns[name])
+        )
+
+
+class _BadEventError(Exception):
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def _validation_code(message: str) -> str:
+    """The stable code for what msgspec says of a value that has the wrong form."""
+    for pattern, code in _CODES:
+        if pattern.search(message):
+            return code
+    return "wrong_type"
+
+
+class _Node:
+    """A level of nested objects: fields with dots in their path live in child nodes."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Field] = {}
+        self.children: dict[str, _Node] = {}
+
+    @classmethod
+    def of(cls, schema: EventSchema) -> _Node:
+        root = cls()
+        for field in schema.fields:
+            *parents, leaf = (field.path or field.name).split(".")
+            node = root
+            for parent in parents:
+                node = node.children.setdefault(parent, cls())
+            if leaf in node.fields or leaf in node.children:
+                raise SchemaError(f"schema {schema.name!r} reads {field.path or leaf!r} twice")
+            node.fields[leaf] = field
+        return root
+
+    @property
+    def required(self) -> bool:
+        return any(field.required for field in self.fields.values()) or any(
+            child.required for child in self.children.values()
+        )
+
+    def struct(self, name: str) -> type[msgspec.Struct]:
+        """The msgspec type of this level. Attributes are numbered: JSON names may be any text."""
+        members: list[Any] = []
+        rename: dict[str, str] = {}
+        for position, (leaf, field) in enumerate(self.fields.items()):
+            attribute = f"f{position}"
+            rename[attribute] = leaf
+            if field.required:
+                members.append((attribute, _type_of(field)))
+            else:
+                members.append((attribute, _type_of(field) | None, None))
+        for position, (leaf, child) in enumerate(self.children.items()):
+            attribute = f"c{position}"
+            rename[attribute] = leaf
+            nested = child.struct(f"{name}_{leaf}")
+            default = () if child.required else (msgspec.field(default_factory=nested),)
+            members.append((attribute, nested, *default))
+        members.sort(key=len)  # required first, as a signature needs it
+        return msgspec.defstruct(
+            "Event", members, rename=rename, frozen=False, gc=False, module=__name__
+        )
+
+    def paths(self, prefix: str = "") -> list[tuple[Field, str]]:
+        """Each field with the attribute path under which its value is found."""
+        own = [(field, f"{prefix}f{i}") for i, field in enumerate(self.fields.values())]
+        for i, child in enumerate(self.children.values()):
+            own.extend(child.paths(f"{prefix}c{i}."))
+        return own
+
+
+def _type_of(field: Field) -> Any:
+    plain = _PLAIN.get(field.type)
+    if plain is None:
+        raise SchemaError(f"field {field.name!r}: a {field.type} cannot be read from an event")
+    if field.choices is not None:
+        return Literal[field.choices]
+    if field.minimum is None and field.maximum is None:
+        return plain
+    if field.type not in (ColumnType.FLOAT, ColumnType.INT):
+        raise SchemaError(f"field {field.name!r}: minimum and maximum are for numbers")
+    whole = field.type is ColumnType.INT
+    return Annotated[
+        int if whole else float,
+        msgspec.Meta(
+            ge=_bound(field.minimum, whole, -(2**63)), le=_bound(field.maximum, whole, 2**63 - 1)
+        ),
+    ]
+
+
+def _bound(value: float | None, whole: bool, otherwise: int) -> float | int | None:
+    if not whole:
+        return value
+    return otherwise if value is None else int(value)
+
+
+def _builders(schema: EventSchema) -> list[tuple[tuple[str, ...], Build]]:
+    """How to make the columns: all floats in one go, the others one by one."""
+    floats: list[tuple[Field, str]] = []
+    builders: list[tuple[tuple[str, ...], Build]] = []
+    for field, path in _Node.of(schema).paths():
+        if field.type is ColumnType.FLOAT:
+            floats.append((field, path))
+        else:
+            builders.append(((field.name,), _one_column(field, attrgetter(path))))
+    if floats:
+        names = tuple(field.name for field, _ in floats)
+        builders.append((names, _float_columns(floats)))
+    return builders
+
+
+def _float_columns(fields: Sequence[tuple[Field, str]]) -> Build:
+    get = attrgetter(*(path for _, path in fields))
+    defaults = [
+        (i, field.default) for i, (field, _) in enumerate(fields) if field.default is not None
+    ]
+    width = len(fields)
+
+    def build(rows: list[Any]) -> Array:
+        # None becomes NaN on the way into float64
+        matrix = np.array([get(row) for row in rows], np.float64).reshape(len(rows), width).T
+        matrix = np.ascontiguousarray(matrix)
+        for position, default in defaults:
+            column = matrix[position]
+            column[np.isnan(column)] = default
+        return matrix[0] if width == 1 else matrix
+
+    return build
+
+
+def _one_column(field: Field, get: Callable[[Any], Any]) -> Build:
+    default = field.default
+    if field.type is ColumnType.TIMESTAMP:
+        return lambda rows: np.array([_milliseconds(get(row)) for row in rows], np.int64)
+    if field.type in (ColumnType.INT, ColumnType.BOOL):
+        dtype = np.int64 if field.type is ColumnType.INT else np.bool_
+        if not field.required and default is None:
+            raise SchemaError(
+                f"field {field.name!r}: an optional {field.type} needs a default, "
+                "since its column has no missing value (or declare it as float)"
+            )
+        return lambda rows: np.array(
+            [default if (value := get(row)) is None else value for row in rows], dtype
+        )
+
+    def build(rows: list[Any]) -> Array:
+        column = np.empty(len(rows), object)
+        values = [get(row) for row in rows]
+        column[:] = values if default is None else [default if v is None else v for v in values]
+        return column
+
+    return build
+
+
+def _milliseconds(value: int | datetime | None) -> int:
+    if value is None:
+        return MISSING_TIME
+    if isinstance(value, int):
+        return value
+    return round((value - _EPOCH) / _MILLISECOND)

@@ -1,0 +1,231 @@
+"""Plan: what becomes of a batch of records, step by step, as a generator without I/O.
+
+The generator asks for what it cannot do itself: a :class:`Fetch` of feature rows, a :class:`Call`
+of an operator (the shell knows clocks, deadlines and threads). It returns a :class:`Result`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gress_ml.batch import Array, Batch, concat
+from gress_ml.metrics import Measure
+from gress_ml.operator import Lookup, Operator, Output, Rejected, Snapshot, Write
+from gress_ml.runtime.decode import Decoder
+from gress_ml.runtime.encode import encode_rows, keys_of
+from gress_ml.runtime.record import Record
+
+_NO_ROWS = np.empty(0, np.intp)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An opened operator and the stream that it reads: the input, a step, or ``step.side``."""
+
+    name: str
+    operator: Operator[Any]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A stream that leaves on a topic."""
+
+    name: str
+    topic: str
+    source: str
+    fields: Mapping[str, str]  # JSON name -> column
+    when: Callable[[Mapping[str, Array]], Array] | None = None
+    key: str | None = None  # column; None: the input record's key
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Wish: run ``step.operator.process(batch)`` and send the Output back."""
+
+    step: Step
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Wish: look these up; send back one matrix per lookup, or None when the store is away."""
+
+    step: Step
+    lookups: Sequence[Lookup]
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """Messages for one topic, in order; ``records`` are positions of their input records."""
+
+    topic: str
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes]
+    records: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be decided: which one, where it failed, and why."""
+
+    record: int  # position in the batch of records
+    operator: str
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Result:
+    """All effects of one batch, to be performed by the shell before its offsets are committed."""
+
+    produced: list[Produced] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
+    logs: list[Mapping[str, Any]] = field(default_factory=list)
+    degraded: set[str] = field(default_factory=set)
+
+
+Wish = Call | Fetch
+Flow = Generator[Wish, Any, Result]
+
+
+class Plan:
+    """The steps and routes that start at one input, with the state of their operators."""
+
+    def __init__(
+        self, input_name: str, decoder: Decoder, steps: Sequence[Step], routes: Sequence[Route]
+    ) -> None:
+        self.input_name = input_name
+        self.decoder = decoder
+        self.steps = tuple(steps)
+        self.routes = tuple(routes)
+        self.stateful = any(step.operator.snapshot() is not None for step in steps)
+
+    def run(self, topic: str, partition: int, records: Sequence[Record]) -> Flow:
+        """Decide these records. Drive it with ``send`` until it returns its Result."""
+        batch, rejected = self.decoder.decode(topic, partition, records)
+        offsets = batch.offsets if not rejected else np.array([r.offset for r in records], np.int64)
+        result = Result()
+        _bury(result, offsets, "decode", rejected)
+        streams: dict[str, Batch] = {self.input_name: batch}
+        for step in self.steps:
+            source = streams.get(step.source)
+            if source is None or not len(source):
+                continue
+            output = yield from _process(step, source)
+            streams[step.name] = output.batch
+            streams.update({f"{step.name}.{name}": side for name, side in output.side.items()})
+            _bury(result, offsets, step.name, output.rejected)
+            result.writes.extend(output.writes)
+            result.measures.extend(output.measures)
+            result.logs.extend(output.logs)
+            result.degraded |= output.batch.degraded
+        result.produced.extend(self._routed(streams, offsets))
+        return result
+
+    def _routed(self, streams: Mapping[str, Batch], offsets: Array) -> Iterator[Produced]:
+        for route in self.routes:
+            batch = streams.get(route.source)
+            if batch is not None and route.when is not None and len(batch):
+                batch = batch.take(np.asarray(route.when(batch.columns), np.bool_))
+            if batch is not None and len(batch):
+                yield Produced(
+                    topic=route.topic,
+                    keys=keys_of(batch, route.key),
+                    values=encode_rows(batch, route.fields),
+                    records=np.searchsorted(offsets, batch.offsets).tolist(),
+                )
+
+    def control(self, switch: str, value: str) -> bool:
+        """Hand a run-time switch to the operators; True when one of them took it."""
+        taken = [step.operator.control(switch, value) for step in self.steps]  # all of them hear it
+        return any(taken)
+
+    def snapshot(self) -> dict[str, tuple[int, bytes]]:
+        """The state of each step that has one."""
+        taken = {step.name: step.operator.snapshot() for step in self.steps}
+        return {name: (s.version, s.data) for name, s in taken.items() if s is not None}
+
+    def restore(self, saved: Mapping[str, tuple[int, bytes]]) -> None:
+        """Become the saved state. Raises SnapshotError."""
+        for step in self.steps:
+            if step.name in saved:
+                step.operator.restore(Snapshot(*saved[step.name]))
+
+    def close(self) -> None:
+        """Close every operator."""
+        for step in self.steps:
+            step.operator.close()
+
+
+def _process(step: Step, batch: Batch) -> Generator[Wish, Any, Output]:
+    """One step on one batch; one that fails as a whole is halved until the bad rows stand alone.
+
+    Cutting a batch never changes its result (split invariance), so halving is safe; an operator
+    that raises must have left its state as it was.
+    """
+    try:
+        lookups = step.operator.lookups(batch)
+        if lookups:
+            answers: Sequence[Array | None] = yield Fetch(step, lookups)
+            batch = _with_answers(batch, lookups, answers)
+        output: Output = yield Call(step, batch)
+        return output
+    except Exception as error:
+        if len(batch) == 1:
+            why = f"{type(error).__name__}: {error}"
+            dead = Rejected(int(batch.offsets[0]), "operator_failed", why)
+            return Output(batch.take(_NO_ROWS), rejected=[dead])
+    middle = len(batch) // 2
+    first = yield from _process(step, batch.take(np.arange(middle)))
+    second = yield from _process(step, batch.take(np.arange(middle, len(batch))))
+    return _join(first, second)
+
+
+def _with_answers(
+    batch: Batch, lookups: Sequence[Lookup], answers: Sequence[Array | None]
+) -> Batch:
+    columns = {
+        lookup.name: np.full((len(batch), len(lookup.fields)), np.nan, np.float32)
+        if answer is None
+        else answer
+        for lookup, answer in zip(lookups, answers, strict=True)
+    }
+    batch = batch.with_columns(columns)
+    return batch.with_degraded("feature_store") if any(a is None for a in answers) else batch
+
+
+def _join(first: Output, second: Output) -> Output:
+    return Output(
+        batch=_concat(first.batch, second.batch),
+        rejected=[*first.rejected, *second.rejected],
+        writes=[*first.writes, *second.writes],
+        side={
+            name: _concat(first.side[name], second.side[name])
+            if name in first.side and name in second.side
+            else (first.side.get(name) or second.side[name])
+            for name in {**first.side, **second.side}
+        },
+        measures=[*first.measures, *second.measures],
+        logs=[*first.logs, *second.logs],
+    )
+
+
+def _concat(first: Batch, second: Batch) -> Batch:
+    """Both, in order; an empty one may lack the columns that the operator adds."""
+    if not len(first) or not len(second):
+        kept = second if not len(first) else first
+        return replace(kept, degraded=first.degraded | second.degraded)
+    return concat(first, second)
+
+
+def _bury(result: Result, offsets: Array, operator: str, rejected: Sequence[Rejected]) -> None:
+    for row in rejected:
+        position = int(np.searchsorted(offsets, row.offset))
+        result.dead.append(DeadLetter(position, operator, row.code, row.message))
