@@ -9,15 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gress_ml.duration import Duration
-
-
-class Block(BaseModel):
-    """Base of every block of a topology file: frozen, strict about names, documented per key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from gress_ml.topology.block import Block
 
 
 class ModelRegistrySpec(Block):

@@ -1,0 +1,90 @@
+"""Findings: collects the faults of one file, each with its place, and hides secrets in them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+
+from gress_ml.errors import Finding
+
+#: Where something stands in a file: keys and indices from the top.
+KeyPath = tuple[str | int, ...]
+
+
+def path_text(path: KeyPath) -> str:
+    """A path as people read it: ``steps[1].config.batch_size``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """A hint with the nearest known name, or the few names there are; empty when there is none."""
+    names = sorted({*known})
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= 30 else ""
+
+
+class Findings:
+    """The faults of one file, in the order of their places, without doubles."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._found: dict[Finding, None] = {}
+        self._secrets: dict[str, str] = {}  # text -> what is shown instead
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def hide(self, secrets: Mapping[str, str]) -> None:
+        """Show these texts as the given names, in findings added before and after."""
+        self._secrets.update({text: shown for text, shown in secrets.items() if text.strip()})
+
+    def add(
+        self,
+        place: tuple[int, int],
+        path: KeyPath,
+        message: str,
+        hint: str = "",
+        *,
+        file: str | None = None,
+    ) -> None:
+        """Report a fault at a line and column (1-based; 0 when it has no place)."""
+        found = Finding(file or self.file, *place, path_text(path), message, hint)
+        self._found[found] = None
+
+    def sorted(self) -> list[Finding]:
+        """All findings by place; those without a place come last."""
+        hidden = [self._hidden(finding) for finding in self._found]
+        return sorted(hidden, key=lambda f: (f.line == 0, f.file, f.line, f.column))
+
+    def _hidden(self, finding: Finding) -> Finding:
+        return Finding(
+            finding.file,
+            finding.line,
+            finding.column,
+            finding.path,
+            self._without_secrets(finding.message),
+            self._without_secrets(finding.hint),
+        )
+
+    def _without_secrets(self, text: str) -> str:
+        forms = {form: shown for secret, shown in self._secrets.items() for form in _forms(secret)}
+        if not forms:
+            return text
+        longest_first = sorted(forms, key=len, reverse=True)
+        pattern = "|".join(_bounded(form) for form in longest_first)
+        return re.sub(pattern, lambda match: forms[match[0]], text)
+
+
+def _forms(secret: str) -> set[str]:
+    """How a text may appear in a message: as it is, without outer blanks, or escaped."""
+    return {secret, secret.strip(), repr(secret)[1:-1], repr(repr(secret))[2:-2]}
+
+
+def _bounded(form: str) -> str:
+    """A short text counts as a whole word only, else every letter of a message would match."""
+    escaped = re.escape(form)
+    return escaped if len(form) > 3 else rf"(?<!\w){escaped}(?!\w)"
