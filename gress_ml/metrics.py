@@ -22,6 +22,11 @@ class Metric:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()  # histograms only
 
+    @property
+    def per_second(self) -> float:
+        """How many of the metric's units are a second, by the ending of its name: 1, or 1000."""
+        return 1000.0 if self.name.endswith("_ms") else 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:

@@ -192,8 +192,13 @@ class Operator(ABC, Generic[C]):
 
     @property
     def timer(self) -> tuple[Metric, tuple[str, ...]] | None:
-        """The histogram, with label values, that the shell feeds with each call's seconds."""
+        """The histogram, with label values, that the shell feeds with each call's time."""
         return None
+
+    @property
+    def timers(self) -> Sequence[tuple[Metric, tuple[str, ...]]]:
+        """All such histograms, each fed in its own unit (``Metric.per_second``)."""
+        return () if self.timer is None else (self.timer,)
 
     def control(self, switch: str, value: str) -> bool:
         """Take a run-time switch between two batches; True when it was for this operator."""

@@ -95,11 +95,11 @@ TRANSFER = EventSchema(
         ),
         _mbps(
             "bandwidth_available_mbps",
-            "Bandwidth of the link, before other traffic.",
+            "Bandwidth that is left for this transfer, as the agent measured it.",
             required=True,
             least=MIN_MBPS,
         ),
-        _percent("bandwidth_utilization", "Share of the bandwidth that others use.", 0.0),
+        _percent("bandwidth_utilization", "Share of the link's capacity that others use.", 0.0),
         _ms("rtt_ms", "Round-trip time.", required=True),
         _ms("jitter_ms", "Variation of the round-trip time."),
         _fraction("packet_loss", "Share of packets lost."),

@@ -1,0 +1,178 @@
+"""Dataset: transfers measured by running every profile on the same bytes.
+
+A dataset is a list of the messages that agents send: each transfer with its outcome, ``arms`` for
+all profiles. So recorded traffic with dual runs can be trained on just as well. Simulated VMs on
+seeded links and hosts move real bytes; what compression costs is measured, not modelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from gress_ml.dwcp.codecs import baseline_ratio
+from gress_ml.dwcp.hosts import Host
+from gress_ml.dwcp.links import LINKS, Link
+from gress_ml.dwcp.payloads import PAYLOAD_TYPES, Corpus, generate, mutate, sizes
+from gress_ml.dwcp.profiles import profiles
+from gress_ml.dwcp.transfer_time import DEFAULT_CPU_PRICE
+from gress_ml.dwcp.transfers import Message, Payload, Place, describe, outcome_of, run_arm
+
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-south-1")
+
+#: 2026-01-05T00:00:00Z, a Monday: when the simulated transfers begin.
+START_MS = 1_767_571_200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much to measure."""
+
+    vms: int = 64
+    transfers_per_vm: int = 64
+    least_bytes: int = 64 << 10
+    most_bytes: int = 2 << 20
+    seed: int = 17
+    cpu_price: float = DEFAULT_CPU_PRICE
+    interval_s: float = 600.0  # between two transfers of a VM
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One transfer and its outcome with all arms."""
+
+    transfer: Message
+    outcome: Message
+
+
+@dataclass(slots=True)
+class _Object:
+    """A file or memory region of a VM, in its present version and the one last sent."""
+
+    kind: str
+    data: bytes
+    dirty: float
+    sent: bytes | None = None
+
+
+def measure_samples(plan: Plan, workers: int = 1) -> list[Sample]:
+    """Run every profile on every transfer of the plan; in order of time.
+
+    The transfers are a function of the plan; the measured CPU times are not.
+    """
+    one = partial(_measure_vm, plan)
+    if workers == 1:
+        per_vm = [one(vm) for vm in range(plan.vms)]
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            per_vm = list(pool.map(one, range(plan.vms)))
+    return sorted(
+        chain.from_iterable(per_vm),
+        key=lambda sample: (sample.transfer["timestamp"], sample.transfer["request_id"]),
+    )
+
+
+def save(samples: Sequence[Sample], path: Path) -> None:
+    """One JSON object per line: ``{"transfer": …, "outcome": …}``."""
+    lines = (
+        orjson.dumps({"transfer": sample.transfer, "outcome": sample.outcome}) for sample in samples
+    )
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def load(path: Path) -> list[Sample]:
+    """What :func:`save` wrote. Raises ValueError that names the bad line."""
+    samples = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            both = orjson.loads(line)
+            samples.append(Sample(both["transfer"], both["outcome"]))
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}:{number}: not a sample: {error}") from error
+    return samples
+
+
+def _measure_vm(plan: Plan, vm: int) -> list[Sample]:
+    return list(_samples_of(plan, vm, Corpus.of_this_machine()))
+
+
+def _samples_of(plan: Plan, vm: int, corpus: Corpus) -> Iterator[Sample]:
+    rng = np.random.default_rng((plan.seed, vm))
+    # Kinds of link take turns, so each is there equally often.
+    profile = list(LINKS.values())[vm % len(LINKS)]
+    region = REGIONS[int(rng.integers(len(REGIONS)))]
+    link, host = Link(profile, plan.seed * 10_007 + vm), Host(plan.seed * 10_009 + vm)
+    objects = _objects(plan, corpus, rng)
+    for number in range(plan.transfers_per_vm):
+        time_s = START_MS / 1e3 + plan.interval_s * (number + float(rng.random()))
+        thing = objects[int(rng.integers(len(objects)))]
+        if thing.sent is not None:
+            thing.data = mutate(thing.data, thing.dirty, rng)
+        before = Place(link.step(time_s), host.step(), region)
+        yield _sample(plan, vm, number, time_s, Payload(thing.kind, thing.data, thing.sent), before)
+        thing.sent = thing.data
+
+
+def _objects(plan: Plan, corpus: Corpus, rng: np.random.Generator) -> list[_Object]:
+    weights = rng.dirichlet([2.0, 1.0, 1.0, 1.0])
+    return [
+        _Object(
+            kind := PAYLOAD_TYPES[int(rng.choice(len(PAYLOAD_TYPES), p=weights))],
+            generate(kind, size, corpus, rng),
+            dirty=float(rng.beta(1.0, 4.0)),
+        )
+        for size in sizes(rng, 8, plan.least_bytes, plan.most_bytes)
+    ]
+
+
+def _sample(
+    plan: Plan, vm: int, number: int, time_s: float, payload: Payload, place: Place
+) -> Sample:
+    time_ms = int(time_s * 1e3)
+    transfer = describe(
+        payload,
+        place,
+        request_id=f"r-{vm}-{number}",
+        session_id=f"s-{vm}",
+        vm_id=f"vm-{vm}",
+        time_ms=time_ms,
+    )
+    arms = {
+        name: run_arm(profile, payload, _a_moment_later(place, plan, vm, number), plan.cpu_price)
+        for name, profile in profiles().items()
+    }
+    cheapest = min(arms, key=lambda name: arms[name].cost)
+    outcome = outcome_of(
+        transfer,
+        cheapest,
+        arms,
+        time_ms=time_ms + int(arms[cheapest].total_ms),
+        baseline_ratio=baseline_ratio(payload.data),
+    )
+    return Sample(transfer, outcome)
+
+
+def _a_moment_later(place: Place, plan: Plan, vm: int, number: int) -> Place:
+    """The link and host as they are during the transfer: near what was measured, not the same."""
+    rng = np.random.default_rng((plan.seed, vm, number))
+    link, host = place.link, place.host
+    jitter = min(0.3, link.jitter_ms / max(link.rtt_ms, 1e-3))
+    shake = np.exp(rng.normal(0.0, [0.05, jitter / 2, 0.3]))
+    return replace(
+        place,
+        link=replace(
+            link,
+            bandwidth_available_mbps=link.bandwidth_available_mbps * float(shake[0]),
+            rtt_ms=link.rtt_ms * float(shake[1]),
+            loss=min(0.5, link.loss * float(shake[2])),
+        ),
+        host=replace(host, cpu_usage=float(np.clip(host.cpu_usage + rng.normal(0, 3), 0, 99))),
+    )

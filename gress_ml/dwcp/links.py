@@ -1,0 +1,104 @@
+"""Links: four kinds of network path and how each changes over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import exp, pi, sin
+from types import MappingProxyType
+
+import numpy as np
+
+from gress_ml.dwcp.events import MIN_MBPS
+from gress_ml.dwcp.wander import Wander
+
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkProfile:
+    """A kind of link: its typical figures, and how far they swing."""
+
+    name: str
+    tier: int
+    capacity_mbps: float
+    rtt_ms: float
+    jitter_ms: float
+    loss: float  # fraction of packets
+    utilization: float  # percent that others use, on average
+    daily_swing: float  # percent, added and taken away over a day
+    wander: float  # percent, standard deviation of the rest
+
+
+#: Orders of magnitude of common paths: inside a data centre, across a city, across a continent,
+#: and the last mile to an edge site.
+LINKS: Mapping[str, LinkProfile] = MappingProxyType(
+    {
+        "dc": LinkProfile("dc", 1, 10_000.0, 0.15, 0.01, 1e-6, 30.0, 10.0, 10.0),
+        "metro": LinkProfile("metro", 2, 1_000.0, 4.0, 0.3, 1e-5, 35.0, 15.0, 12.0),
+        "wan": LinkProfile("wan", 3, 200.0, 60.0, 4.0, 2e-4, 40.0, 20.0, 12.0),
+        "edge": LinkProfile("edge", 3, 20.0, 45.0, 12.0, 5e-3, 40.0, 20.0, 15.0),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """A link at one moment, as an agent measures it."""
+
+    link_type: str
+    tier: int
+    bandwidth_available_mbps: float  # what others leave
+    bandwidth_utilization: float  # percent
+    rtt_ms: float
+    jitter_ms: float
+    loss: float
+
+
+def link_profile(name: str) -> LinkProfile:
+    """The profile of that name. Raises ValueError that lists the names."""
+    try:
+        return LINKS[name]
+    except KeyError:
+        raise ValueError(f"no link {name!r}: there are {', '.join(LINKS)}") from None
+
+
+@dataclass(slots=True)
+class Link:
+    """One link over time: utilisation follows the day and wanders, delay and loss follow it.
+
+    Seeded: two links of the same profile and seed go through the same states.
+    """
+
+    profile: LinkProfile
+    seed: int
+    _rng: np.random.Generator = field(init=False)
+    _busy: Wander = field(init=False)
+    _size: float = field(init=False)
+    _phase: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng((self.seed, 2))
+        self._busy = Wander(self._rng, 0.0, self.profile.wander)
+        # No two paths of a kind are alike: capacity within a factor of about two.
+        self._size = exp(float(self._rng.normal(0.0, 0.35)))
+        self._phase = float(self._rng.uniform(0.0, 2.0 * pi))
+
+    def step(self, time_s: float) -> LinkState:
+        """The next state, at ``time_s`` seconds since the epoch."""
+        kind = self.profile
+        day = kind.daily_swing * sin(2.0 * pi * time_s / _DAY_S + self._phase)
+        busy = float(np.clip(kind.utilization + day + self._busy.step(), 1.0, 97.0))
+        queue = exp(2.0 * (busy - kind.utilization) / 100.0)  # a busy link has longer queues
+        shake = np.exp(self._rng.normal(0.0, [0.05, 0.3, 0.5]))
+        return LinkState(
+            link_type=kind.name,
+            tier=kind.tier,
+            bandwidth_available_mbps=max(
+                MIN_MBPS, kind.capacity_mbps * self._size * (1.0 - busy / 100.0)
+            ),
+            bandwidth_utilization=busy,
+            rtt_ms=kind.rtt_ms * queue * float(shake[0]),
+            jitter_ms=kind.jitter_ms * queue * float(shake[1]),
+            loss=min(0.5, kind.loss * queue * float(shake[2])),
+        )
