@@ -1,0 +1,290 @@
+"""LocalRegistry: model bundles in a folder, ``<name>/<version>/``, with aliases beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gress_ml.bundle import MANIFEST, Bundle, Manifest
+from gress_ml.errors import ModelCorrupt, ModelError, ModelNotFound
+from gress_ml.registry.atomic import locked, new_folder, replace_file
+from gress_ml.registry.manifest import derive_manifest, read_json, read_manifest
+from gress_ml.registry.model_file import ModelFile, bundle_of
+from gress_ml.registry.safety import Limits, check, inside, refuse_pickle
+from gress_ml.registry.version import Version
+
+ALIASES = "aliases.json"
+LATEST = "latest"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One version of one model, and the aliases that point to it."""
+
+    name: str
+    version: Version
+    aliases: tuple[str, ...] = ()
+    folder: Path = field(default_factory=Path)
+
+
+class LocalRegistry:
+    """A ``ModelStore`` on a folder. A published version never changes; aliases move.
+
+    ``files`` are model files outside the folder (the ml block's ``models:``). A file that is the
+    only or newest one of its name answers to ``champion`` when no alias says otherwise.
+    """
+
+    def __init__(
+        self, root: Path, files: Sequence[ModelFile] = (), limits: Limits | None = None
+    ) -> None:
+        self._root = root
+        self._limits = limits or Limits()
+        self._files: dict[str, dict[Version, ModelFile]] = {}
+        for file in files:
+            self._add_file(file)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def find(self, name: str, reference: str = "champion") -> Bundle:
+        """The bundle of a version, an alias or ``latest``; every checksum held just now."""
+        version = self.resolve(name, reference)
+        file = self._files.get(name, {}).get(version)
+        return self._open_version(name, version) if file is None else bundle_of(file, self._limits)
+
+    def open_folder(self, folder: Path) -> Bundle:
+        """The bundle in a folder outside the registry, with a manifest or without one."""
+        if not folder.is_dir():
+            raise ModelNotFound(f"{folder}: expected a folder with a model bundle, found none.")
+        if (folder / MANIFEST).exists():
+            return self._checked(folder, read_manifest(folder, self._limits))
+        name, version = _identity(folder)
+        return Bundle(folder, derive_manifest(folder, name, version, self._limits, strict=False))
+
+    def resolve(self, name: str, reference: str = "champion") -> Version:
+        """The version that a reference means now. Raises ModelNotFound."""
+        versions = self.versions(name)
+        if not versions:
+            raise ModelNotFound(
+                f"no model {name!r} in {self._root}: there are {self.names() or 'none'}."
+            )
+        if reference == LATEST:
+            return max(versions, key=lambda version: (not version.is_prerelease, version))
+        version = self._aliased(name, reference) or _version(reference)
+        if version in versions:
+            return version
+        raise ModelNotFound(
+            f"model {name!r} has no version or alias {reference!r}: it has versions "
+            f"{[str(v) for v in versions]} and aliases {sorted(self.aliases(name)) or 'none'}. "
+            f"Set an alias with `gress models alias {name} {reference} VERSION`."
+        )
+
+    def names(self) -> list[str]:
+        """The names of all models, sorted."""
+        folders = (path.name for path in _folders(self._root) if _NAME.fullmatch(path.name))
+        return sorted({*self._files, *(name for name in folders if self.versions(name))})
+
+    def versions(self, name: str) -> list[Version]:
+        """The versions of a model, oldest first; empty when there is no such model."""
+        _require_name(name)
+        folders = {path.name for path in _folders(self._root / name)}
+        found = {version for version in map(_version, folders) if version is not None}
+        published = {version for version in found if str(version) in folders}
+        return sorted(published | set(self._files.get(name, {})))
+
+    def aliases(self, name: str) -> Mapping[str, Version]:
+        """The aliases of a model. Raises ModelCorrupt."""
+        _require_name(name)
+        path = self._root / name / ALIASES
+        if not path.exists():
+            return {}
+        versions = {alias: _version(str(text)) for alias, text in read_json(path).items()}
+        bad = sorted(alias for alias, version in versions.items() if version is None)
+        if bad:
+            raise ModelCorrupt(f"{path}: expected a version for each alias, found none for {bad}.")
+        return {alias: version for alias, version in versions.items() if version is not None}
+
+    def entries(self, name: str | None = None) -> list[Entry]:
+        """All versions of one model, or of all."""
+        return [
+            Entry(
+                model,
+                version,
+                tuple(a for a, v in sorted(self.aliases(model).items()) if v == version),
+                self._where(model, version),
+            )
+            for model in ([name] if name else self.names())
+            for version in self.versions(model)
+        ]
+
+    def verify(self, name: str | None = None) -> Mapping[tuple[str, Version], str]:
+        """What is wrong, per model and version; empty when all bundles are whole."""
+        faults: dict[tuple[str, Version], str] = {}
+        for entry in self.entries(name):
+            try:
+                self.find(entry.name, str(entry.version))
+            except ModelError as error:
+                faults[entry.name, entry.version] = str(error)
+        return faults
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def push(
+        self,
+        source: Path | Sequence[Path],
+        name: str,
+        version: str,
+        *,
+        created: str = "",
+        scores: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        training_reference: Mapping[str, Any] | None = None,
+    ) -> Bundle:
+        """Publish files as a new version: there in whole or not at all, never over an old one.
+
+        ``source`` is a folder of the usual files, or the files. What is not given here comes from
+        the folder's manifest when it has one. Raises ModelCorrupt, ModelError.
+        """
+        _require_name(name)
+        said = self._said(source)
+        given = {
+            "created": created or said.get("created", ""),
+            "scores": dict(scores or said.get("scores", {})),
+            "tags": dict(tags or said.get("tags", {})),
+            "training_reference": dict(training_reference or said.get("training_reference", {})),
+        }
+        parsed = _version(version)
+        if parsed is None:
+            raise ModelError(f"{version!r} is not a version: expected something like 1.2.0.")
+        target = self._root / name / str(parsed)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with locked(target.parent), new_folder(target) as folder:
+                self._copy(source, folder)
+                manifest = derive_manifest(folder, name, str(parsed), self._limits)
+                manifest = manifest.model_copy(update=given)
+                (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        except FileExistsError as error:
+            raise ModelError(
+                f"{name} {parsed} is published already and a version never changes: "
+                "push it under a higher version."
+            ) from error
+        return Bundle(target, manifest)
+
+    def alias(self, name: str, alias: str, reference: str) -> Version:
+        """Point an alias at a version (or at what another alias means), in one step."""
+        if not _ALIAS.fullmatch(alias) or alias == LATEST or _version(alias):
+            raise ModelError(
+                f"{alias!r} cannot be an alias: expected a word such as 'champion' "
+                f"that is neither a version nor {LATEST!r}."
+            )
+        version = self.resolve(name, reference)
+        folder = self._root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            aliases = {key: str(value) for key, value in self.aliases(name).items()}
+            aliases[alias] = str(version)
+            text = json.dumps(aliases, indent=2, sort_keys=True)
+            replace_file(folder / ALIASES, text.encode() + b"\n")
+        return version
+
+    # --- inner parts ------------------------------------------------------------------------------
+
+    def _add_file(self, file: ModelFile) -> None:
+        _require_name(file.name)
+        version = _version(file.version)
+        if version is None:
+            raise ModelError(f"model {file.name}: {file.version!r} is not a version.")
+        versions = self._files.setdefault(file.name, {})
+        if version in versions or (self._root / file.name / str(version)).exists():
+            raise ModelError(f"model {file.name} {version} is declared twice.")
+        versions[version] = file
+
+    def _aliased(self, name: str, reference: str) -> Version | None:
+        version = self.aliases(name).get(reference)
+        if version is None and reference == "champion" and name in self._files:
+            return max(self._files[name])
+        return version
+
+    def _where(self, name: str, version: Version) -> Path:
+        file = self._files.get(name, {}).get(version)
+        return self._root / name / str(version) if file is None else file.path
+
+    def _open_version(self, name: str, version: Version) -> Bundle:
+        folder = self._root / name / str(version)
+        if not folder.resolve().is_relative_to(self._root.resolve()):
+            raise ModelCorrupt(f"{folder}: leads out of the registry, to {folder.resolve()}.")
+        bundle = self._checked(folder, read_manifest(folder, self._limits))
+        if (bundle.name, bundle.version) != (name, str(version)):
+            raise ModelCorrupt(
+                f"{folder / MANIFEST}: expected {name} {version}, "
+                f"found {bundle.name} {bundle.version}: the folder was renamed or copied."
+            )
+        return bundle
+
+    def _checked(self, folder: Path, manifest: Manifest) -> Bundle:
+        """The bundle, once every file is what the manifest says and no other file lies beside."""
+        for entry in manifest.files.values():
+            check(folder, entry, self._limits)
+        known = {MANIFEST, *(entry.path for entry in manifest.files.values())}
+        for path in sorted(folder.iterdir()):
+            if path.name not in known and not path.name.startswith("."):
+                refuse_pickle(path)
+                raise ModelCorrupt(
+                    f"{path}: expected only the files of the manifest {sorted(known)}, "
+                    "found one more. Take it away or publish a new version."
+                )
+        return Bundle(folder, manifest)
+
+    def _said(self, source: Path | Sequence[Path]) -> dict[str, Any]:
+        if not isinstance(source, Path) or not (source / MANIFEST).exists():
+            return {}
+        return self.open_folder(source).manifest.model_dump()
+
+    def _copy(self, source: Path | Sequence[Path], folder: Path) -> None:
+        for path in _sources(source):
+            inside(path.parent, path, self._limits)
+            shutil.copyfile(path, folder / path.name)
+
+
+def _identity(folder: Path) -> tuple[str, str]:
+    """Name and version of a folder without a manifest: its ``metadata.json`` may say them."""
+    path = folder / "metadata.json"
+    said = read_json(path) if path.exists() else {}
+    name, version = str(said.get("name", "")), _version(str(said.get("version", "")))
+    return name if _NAME.fullmatch(name) else folder.resolve().name, str(version or "0.0.0")
+
+
+def _sources(source: Path | Sequence[Path]) -> list[Path]:
+    if not isinstance(source, Path):
+        return [*source]
+    if not source.is_dir():
+        raise ModelNotFound(f"{source}: expected a folder with model files, found none.")
+    names = (path for path in sorted(source.iterdir()) if not path.name.startswith("."))
+    return [path for path in names if path.name != MANIFEST]
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version.parse(text)
+    except ValueError:
+        return None
+
+
+def _require_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ModelError(
+            f"{name!r} cannot be a model's name: expected letters, digits, dot, dash, underscore."
+        )
