@@ -73,6 +73,8 @@ class Document:
     values: dict[KeyPath, Place] = field(default_factory=dict)
     #: Values that could not be read and have their finding already; they are None.
     unknown: set[KeyPath] = field(default_factory=set)
+    #: Keys that are meant by misspelt ones; the misspelt ones have their finding.
+    misspelt: set[KeyPath] = field(default_factory=set)
 
     def key_place(self, path: KeyPath) -> Place:
         """Where the key stands (an item of a list: where the item starts)."""

@@ -18,13 +18,29 @@ def path_text(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The known name that is nearest; empty when none is near."""
+    close = difflib.get_close_matches(str(name), sorted({*known}), n=1, cutoff=0.6)
+    return close[0] if close else ""
+
+
+def nearest_hint(name: object, known: Iterable[str]) -> str:
+    """A hint with the known name that is nearest; empty when none is near."""
+    near = nearest(name, known)
+    return f"did you mean {near!r}?" if near else ""
+
+
+def listing(names: Iterable[str], most: int = 40) -> str:
+    """Names in order, the first of them when there are many."""
+    known = sorted({*names})
+    more = f", … {len(known) - most} more" if len(known) > most else ""
+    return ", ".join(known[:most]) + more or "none"
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """A hint with the nearest known name, or the few names there are; empty when there is none."""
-    names = sorted({*known})
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(names)}" if 0 < len(names) <= 30 else ""
+    """A hint with the nearest known name, or with all of them."""
+    known = {*known}
+    return nearest_hint(name, known) or (f"known: {listing(known)}" if known else "")
 
 
 class Findings:

@@ -164,3 +164,31 @@ def unsupported(ml: MlSpec) -> Iterator[tuple[tuple[str, str], str]]:
         yield ("online_learning", "enabled"), "online learning"
     if ml.ab_testing.enabled:
         yield ("ab_testing", "enabled"), "A/B testing"
+
+
+def ml_defaults(
+    ml: MlSpec, config: type[BaseModel]
+) -> Mapping[str, tuple[object, tuple[str, ...]]]:
+    """Values of the ml block that an operator takes for keys that its step does not set.
+
+    A config field asks for one with ``json_schema_extra={"ml_default": "inference.max_latency"}``.
+    Only what the file really says counts: key -> (value, path within the block).
+    """
+    found: dict[str, tuple[object, tuple[str, ...]]] = {}
+    for name, field in config.model_fields.items():
+        extra = field.json_schema_extra
+        dotted = extra.get("ml_default") if isinstance(extra, dict) else None
+        if not isinstance(dotted, str):
+            continue
+        block, _, key = dotted.partition(".")
+        owner = getattr(ml, block)
+        if block in ml.model_fields_set and key in owner.model_fields_set:
+            value = getattr(owner, key)
+            found[field.alias or name] = (
+                (list(value) if isinstance(value, tuple) else value),
+                (
+                    block,
+                    key,
+                ),
+            )
+    return found

@@ -1,0 +1,42 @@
+"""Draft: a topology file while it is checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gress_ml.schema import Columns
+from gress_ml.topology.document import Document
+from gress_ml.topology.findings import Findings, KeyPath
+from gress_ml.topology.spec import TopologySpec
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The document, its typed form (repaired where it was faulty) and the findings so far."""
+
+    document: Document
+    spec: TopologySpec
+    findings: Findings
+    project: Path
+
+    def given(self, *path: str | int) -> bool:
+        """Whether the file has this key, with a right value or a wrong one."""
+        return path in self.document.values
+
+    def misspelt(self, *path: str | int) -> bool:
+        """Whether the file has this key under a wrong name, which has its finding."""
+        return path in self.document.misspelt
+
+    def at_value(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Report a fault at a value."""
+        self.findings.add(self.document.value_place(path), path, message, hint)
+
+    def at_key(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Report a fault at a key."""
+        self.findings.add(self.document.key_place(path), path, message, hint)
+
+
+#: The columns of each stream by its name (an input, a step, ``step.side``); None is not known,
+#: because of a fault that has its finding.
+Streams = dict[str, Columns | None]

@@ -1,0 +1,46 @@
+"""Checks what the settings say together, and what this version does not support."""
+
+from __future__ import annotations
+
+from gress_ml.operator import BatchPolicy
+from gress_ml.topology.draft import Draft
+from gress_ml.topology.ml import unsupported
+from gress_ml.topology.topology import Retry, Settings
+
+UNSUPPORTED = "not supported by this version"
+
+
+def check_settings(draft: Draft) -> Settings:
+    """The settings as plain values; faults go to the findings."""
+    spec = draft.spec
+    if spec.guarantee != "at_least_once":
+        hint = "use 'at_least_once'; readers drop duplicates by decision_id"
+        draft.at_value(("guarantee",), f"{spec.guarantee} is {UNSUPPORTED}", hint)
+    if spec.retry.backoff_max < spec.retry.backoff:
+        draft.at_key(("retry",), "backoff_max is shorter than backoff")
+    for setting in ("commit_interval", "checkpoint_interval"):
+        if getattr(spec, setting) <= 0:
+            draft.at_value((setting,), f"{setting} must be longer than nothing")
+    _check_ml(draft)
+    return Settings(
+        batch=BatchPolicy(spec.batch.size, spec.batch.timeout),
+        commit_interval_s=spec.commit_interval,
+        checkpoint_interval_s=spec.checkpoint_interval,
+        checkpoint_dir=draft.project / spec.checkpoint_dir,
+        retry=Retry(spec.retry.attempts, spec.retry.backoff, spec.retry.backoff_max),
+        ml=spec.ml,
+        project=draft.project,
+    )
+
+
+def _check_ml(draft: Draft) -> None:
+    ml = draft.spec.ml
+    for path, what in unsupported(ml):
+        draft.at_value(("ml", *path), f"{what} is {UNSUPPORTED}")
+    if not ml.enabled and draft.spec.steps:
+        hint = "set it to true, or take the steps away"
+        draft.at_value(("ml", "enabled"), "ml is switched off, so no step could run", hint)
+    for i, model in enumerate(ml.models):
+        if model.enabled and not (draft.project / model.path).is_file():
+            path = ("ml", "models", i, "path")
+            draft.at_value(path, f"unknown model: there is no file {model.path!r}")

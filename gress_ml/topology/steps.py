@@ -1,0 +1,232 @@
+"""Checks the steps: each operator is really built and opened, and its columns are followed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gress_ml.errors import GressError, ModelError
+from gress_ml.operator import Context, Operator, OperatorConfig
+from gress_ml.ports import ModelStore
+from gress_ml.schema import Columns
+from gress_ml.topology.catalogue import Catalogue, OperatorClass
+from gress_ml.topology.document import Place
+from gress_ml.topology.draft import Draft, Streams
+from gress_ml.topology.findings import (
+    KeyPath,
+    did_you_mean,
+    listing,
+    nearest_hint,
+    path_text,
+)
+from gress_ml.topology.ml import ml_defaults
+from gress_ml.topology.topology import Step
+from gress_ml.topology.validation import PLACEHOLDER, Part, Validated, validate
+from gress_ml.topology.wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """One step while it is checked."""
+
+    draft: Draft
+    index: int
+    part: Part  # its config
+
+    @property
+    def name(self) -> str:
+        return self.draft.spec.steps[self.index].name
+
+    @property
+    def operator_path(self) -> KeyPath:
+        return ("steps", self.index, "operator")
+
+    def fault(self, error: GressError) -> None:
+        """Report what the operator refused, at the key of the config that it is about."""
+        message = str(error)
+        prefix, _, rest = message.partition(": ")
+        for path, _value in _leaves(self.part.value):
+            if prefix == path_text(path):
+                self._add(path, rest)
+                return
+        self._add(self._about(message, isinstance(error, ModelError)), message)
+
+    def missing(self, column: str, columns: Columns, source: str) -> None:
+        """Report a column that the operator reads and its input does not have."""
+        message = (
+            f"missing column {column!r}: step {self.name!r} reads it and {source!r} does not have "
+            f"it, only: {listing(columns)}"
+        )
+        named = (path for path, value in _leaves(self.part.value) if value == column)
+        self._add(next(named, None), message, nearest_hint(column, columns))
+
+    def _about(self, message: str, of_model: bool) -> KeyPath | None:
+        """The config key whose value the message mentions first; a model's key goes before."""
+        mentions = [
+            (match.start(), path)
+            for path, value in _leaves(self.part.value)
+            if isinstance(value, str) and (match := _mention(value, message))
+        ]
+        if of_model:
+            keys = [path for path, _ in _leaves(self.part.value) if _is_model_key(path)]
+            mentioned = [path for _, path in sorted(mentions) if path in keys]
+            return next(iter(mentioned or keys), None)
+        return min(mentions)[1] if mentions else None
+
+    def _add(self, path: KeyPath | None, message: str, hint: str = "") -> None:
+        at = self.operator_path if path is None else self.part.origin(path)
+        self.draft.at_value(at, message, hint)
+
+
+def _is_model_key(path: KeyPath) -> bool:
+    return str(path[-1]).startswith("model") or str(path[0]).startswith("model")
+
+
+def _mention(value: str, message: str) -> re.Match[str] | None:
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", message) if value else None
+
+
+def _leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Each scalar of a config with its path; names of columns may be keys too."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _leaves(inner, (*path, i))
+    else:
+        yield path, value
+
+
+class StepChecker:
+    """Goes through the steps in order; knows the columns of every stream so far."""
+
+    def __init__(
+        self, draft: Draft, catalogue: Catalogue, models: ModelStore | None, streams: Streams
+    ) -> None:
+        self._draft = draft
+        self._catalogue = catalogue
+        self._models = models
+        self._streams = streams
+
+    def check(self, wiring: Wiring) -> tuple[Step, ...]:
+        """The steps that hold, in order; what they give is in the streams."""
+        found = (self._step(i, wiring.sources[i]) for i in wiring.order)
+        return tuple(step for step in found if step is not None)
+
+    def _step(self, i: int, source: str | None) -> Step | None:
+        spec = self._draft.spec.steps[i]
+        # a second step of a name does not change what the first gives
+        streams = self._streams if self._streams.get(spec.name, ...) is ... else {}
+        streams[spec.name] = None
+        self._check_side(i, source)
+        operator_class = self._operator(i)
+        if operator_class is None:
+            return None
+        site = _Site(self._draft, i, _config_part(self._draft, i, operator_class))
+        made = self._config(site, operator_class)
+        if made.value is None:
+            return None
+        columns = None if source is None else self._streams.get(source)
+        step = Step(spec.name, operator_class, made.value, source or "")
+        reads = self._open(site, step, None if made.faults else columns, streams)
+        return Step(step.name, operator_class, made.value, step.source, reads)
+
+    def _check_side(self, i: int, source: str | None) -> None:
+        path: KeyPath = ("steps", i, "input")
+        if source is not None:
+            check_side(self._draft, path, source, self._streams)
+
+    def _operator(self, i: int) -> OperatorClass | None:
+        name = self._draft.spec.steps[i].operator
+        found = self._catalogue.operators.get(name)
+        if found is None and name != PLACEHOLDER:
+            hint = did_you_mean(name, self._catalogue.operators)
+            self._draft.at_value(("steps", i, "operator"), f"unknown operator {name!r}", hint)
+        return found
+
+    def _config(self, site: _Site, operator: OperatorClass) -> Validated[OperatorConfig]:
+        return validate(operator.Config, site.part, self._draft.findings, placeholders=False)
+
+    def _open(
+        self, site: _Site, step: Step, columns: Columns | None, streams: Streams
+    ) -> frozenset[str]:
+        """Build and open the operator; follow its columns where those of its input are known."""
+        operator: Operator[Any] | None = None
+        try:
+            operator = step.operator_class(step.config)
+            operator.open(Context(self._models or _Nothing(), self._draft.spec.name, step.name))
+            return self._follow(site, step, operator, columns, streams)
+        except _Unopened:
+            return frozenset()
+        except GressError as error:
+            site.fault(error)
+        except Exception as error:  # a bug of the operator is a finding too, not a crash
+            message = f"operator {step.operator_class.name!r} failed: {type(error).__name__}"
+            self._draft.at_value(site.operator_path, f"{message}: {error}")
+        finally:
+            if operator is not None:
+                operator.close()
+        return frozenset()
+
+    def _follow(
+        self,
+        site: _Site,
+        step: Step,
+        operator: Operator[Any],
+        columns: Columns | None,
+        streams: Streams,
+    ) -> frozenset[str]:
+        reads = operator.reads()
+        if columns is None:
+            return reads
+        missing = sorted(reads - set(columns))
+        for column in missing:
+            site.missing(column, columns, step.source)
+        if not missing:
+            streams[step.name] = operator.signature(columns)
+            for side, inside in operator.sides(columns).items():
+                streams[f"{step.name}.{side}"] = inside
+        return reads
+
+
+def check_side(draft: Draft, path: KeyPath, source: str, streams: Streams) -> None:
+    """Report ``step.side`` when the step is known and has no such side stream."""
+    step, _, side = source.partition(".")
+    if side and source not in streams and streams.get(step) is not None:
+        sides = [name.partition(".")[2] for name in streams if name.startswith(f"{step}.")]
+        message = f"step {step!r} has no side stream {side!r}"
+        draft.at_value(path, message, did_you_mean(side, sides))
+
+
+def _config_part(draft: Draft, i: int, operator: OperatorClass) -> Part:
+    """The config of a step, with the defaults of the ml block that its operator asks for."""
+    path: KeyPath = ("steps", i, "config")
+    given = draft.document.get(path)
+    if not isinstance(given, dict):
+        return Part(draft.document, path, {})
+    value, moved = dict(given), dict[KeyPath, KeyPath]()
+    for key, (default, where) in ml_defaults(draft.spec.ml, operator.Config).items():
+        if key not in given:
+            value[key] = default
+            moved[(key,)] = ("ml", *where)
+    return Part(draft.document, path, value, moved)
+
+
+class _Unopened(ModelError):
+    """No model store could be opened; that has its finding."""
+
+
+class _Nothing:
+    """Stands for a model store that could not be opened."""
+
+    def find(self, name: str, reference: str = "champion") -> Any:
+        raise _Unopened(name)
+
+    def open_folder(self, folder: Any) -> Any:
+        raise _Unopened(str(folder))
+
+
+__all__ = ["Place", "StepChecker", "check_side"]
