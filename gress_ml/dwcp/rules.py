@@ -27,12 +27,19 @@ def choose(
 
     A comparison with a missing value (NaN) does not hold.
     """
+    chosen = np.full(len(rtt_ms), AMST, dtype=object)
+    chosen[prefers_hde(rtt_ms, bandwidth_mbps, hde_ratio, hde_hit_rate)] = HDE
+    return chosen
+
+
+def prefers_hde(
+    rtt_ms: Floats, bandwidth_mbps: Floats, hde_ratio: Floats, hde_hit_rate: Floats
+) -> npt.NDArray[np.bool_]:
+    """Which rows the rules send as ``hde``; the others are ``amst``."""
     near = (rtt_ms < 1.0) & (bandwidth_mbps > 500.0)
     compresses = (hde_ratio > 10.0) & (hde_hit_rate > 80.0)
     slow = bandwidth_mbps < 100.0
-    chosen = np.full(len(rtt_ms), AMST, dtype=object)
-    chosen[~near & (compresses | slow)] = HDE
-    return chosen
+    return ~near & (compresses | slow)
 
 
 def choose_one(rtt_ms: float, bandwidth_mbps: float, hde_ratio: float, hde_hit_rate: float) -> str:

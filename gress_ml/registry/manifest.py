@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from gress_ml.bundle import MANIFEST, FileEntry, Manifest, Role
-from gress_ml.errors import ModelCorrupt
+from gress_ml.errors import ModelCorrupt, SchemaError
+from gress_ml.features import FeatureSet
 from gress_ml.registry.safety import Limits, entry_of, inside, refuse_pickle
 
 #: What each file of a bundle is for, by its usual name.
@@ -98,7 +99,11 @@ def read_fingerprint(folder: Path, files: Mapping[Role, FileEntry]) -> str:
     """The fingerprint of ``feature_schema.json``; empty when the bundle has no such file."""
     if "feature_schema" not in files:
         return ""
-    return str(read_json(folder / files["feature_schema"].path).get("fingerprint", ""))
+    path = folder / files["feature_schema"].path
+    try:
+        return FeatureSet.from_json(path.read_bytes()).vector.fingerprint
+    except SchemaError as error:
+        raise ModelCorrupt(f"{path}: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

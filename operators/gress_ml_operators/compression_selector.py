@@ -1,0 +1,412 @@
+"""compression_selector: decides per transfer whether it is sent as hde, amst or none.
+
+Reads the feature vector and asks the model; where the model is not sure enough, was late, failed
+or is switched off, the rules decide, and ``reason`` says so. Out come all columns of the decision
+message that the runtime does not add by itself.
+
+``reason`` is ``model``, or why the rules decided: ``low_confidence`` (top probability not above the
+threshold), ``missing_features`` (a feature is not a number), ``model_unavailable`` (the model
+failed), ``timeout`` or ``overload`` (the deadline passed), ``disabled`` (``enabled: false``, or the
+switch ``compression_ml.enabled``). With ``fallback_enabled: false`` rows that the model could not
+decide are rejected under that code instead; low confidence and the switch still mean the rules.
+
+On replay: stateless; a decision is a function of its row and the model version, to six digits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from pydantic import Field
+
+from gress_ml.batch import Array, Batch
+from gress_ml.bundle import Bundle
+from gress_ml.dwcp import rules
+from gress_ml.dwcp.profiles import ALGORITHMS, AMST, DEFAULT_STREAMS, HDE, profiles
+from gress_ml.errors import ModelCorrupt, SchemaError
+from gress_ml.inference import Predictor, load_predictor
+from gress_ml.metrics import (
+    BATCH_SIZE,
+    INFERENCE_ERRORS,
+    INFERENCE_LATENCY,
+    PREDICTIONS,
+    Kind,
+    Measure,
+    Metric,
+)
+from gress_ml.operator import BatchPolicy, Context, Operator, OperatorConfig, Output, Rejected
+from gress_ml.schema import Column, Columns, ColumnType, columns_of
+
+
+class Config(OperatorConfig):
+    model: str = "compression-selector"
+    """The model in the registry, ``name`` or ``name@reference``; the reference is ``champion``."""
+    enabled: bool = True
+    """Whether the model is asked; false returns to the rules."""
+    models_path: Path | None = None
+    """A folder with the model bundle, used instead of the registry."""
+    xgboost_weight: float = Field(default=0.7, ge=0.0)
+    """Weight of the trees in the ensemble."""
+    neural_net_weight: float = Field(default=0.3, ge=0.0)
+    """Weight of the network in the ensemble."""
+    fallback_enabled: bool = True
+    """Whether the rules decide what the model cannot; false rejects such rows."""
+    cache_size: int = Field(default=1000, ge=0)
+    """Feature rows whose probabilities are remembered; 0 remembers none. Never changes a result."""
+    inference_timeout_ms: float = Field(default=10.0, ge=0.0)
+    """How long a batch may take before the rules decide; 0 is no limit."""
+    batch_size: int = Field(default=10, ge=1, le=10_000)
+    """Rows per batch, at most."""
+    metrics_enabled: bool = True
+    """Whether the ``dwcp_ml_*`` metrics are recorded."""
+    log_predictions: bool = False
+    """Whether each decision is logged, for debugging."""
+    confidence_threshold: float = Field(default=0.6, ge=0.0, le=1.0)
+    """The model decides when its top probability is above this; else the rules."""
+    streams: int = Field(default=DEFAULT_STREAMS, ge=1, le=256)
+    """Parallel streams of the ``amst`` profile."""
+
+
+SWITCH = "compression_ml.enabled"
+
+PREDICTION_LATENCY = Metric(
+    "dwcp_ml_prediction_latency_ms",
+    Kind.HISTOGRAM,
+    "Time to decide one batch of transfers, in milliseconds.",
+    (),
+    (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 25.0, 50.0),
+)
+DWCP_PREDICTIONS = Metric(
+    "dwcp_ml_predictions_total",
+    Kind.COUNTER,
+    "Decisions, by algorithm and by how sure they are.",
+    ("choice", "confidence_bucket"),
+)
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+_HDE, _AMST = ALGORITHMS.index(HDE), ALGORITHMS.index(AMST)
+_NAMES = np.array(ALGORITHMS, dtype=object)
+_DIGITS = 6  # of probabilities: what is beyond depends on how the batch was cut
+_BUCKETS = ("0.0-0.5", "0.5-0.6", "0.6-0.7", "0.7-0.8", "0.8-0.9", "0.9-1.0")
+_BUCKET_EDGES = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
+_RULE_FEATURES = ("rtt_ms", "bandwidth_mbps", "hde_compression_ratio", "hde_delta_hit_rate")
+_OUT = columns_of(
+    [
+        Column("algorithm", ColumnType.STRING),
+        Column("codec", ColumnType.STRING),
+        Column("streams", ColumnType.INT),
+        Column("confidence", ColumnType.FLOAT),
+        Column("probabilities", ColumnType.JSON, nullable=True),
+        Column("reason", ColumnType.STRING),
+        Column("model", ColumnType.STRING),
+        Column("version", ColumnType.STRING),
+        Column("feature_schema", ColumnType.STRING),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What was decided per row: position in ALGORITHMS, and why."""
+
+    index: Indices
+    confidence: Float64
+    reason: Array
+    probabilities: Array
+
+
+class CompressionSelector(Operator[Config]):
+    """Chooses hde, amst or none per transfer: trees and network, with the rules behind them."""
+
+    name = "compression_selector"
+    Config = Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._enabled = config.enabled
+        self._profiles = profiles(config.streams)
+        self._memo: OrderedDict[bytes, Float32] = OrderedDict()
+
+    def open(self, context: Context) -> None:
+        self._bundle = _find(context, self.config)
+        self._classes = _classes(self._bundle)
+        self._to_algorithm = np.array([ALGORITHMS.index(name) for name in self._classes], np.intp)
+        self._vector_name, names = _feature_schema(self._bundle)
+        self._rule_columns = [_position(names, name) for name in _RULE_FEATURES]
+        self._predictor: Predictor = load_predictor(
+            self._bundle,
+            weights={
+                "trees": self.config.xgboost_weight,
+                "network": self.config.neural_net_weight,
+            },
+        )
+        known = [self._profiles[name] for name in ALGORITHMS]
+        self._codecs = np.array([profile.codec for profile in known], dtype=object)
+        self._streams = np.array([profile.streams for profile in known], np.int64)
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"features", "request_id", "vm_id"})
+
+    def signature(self, columns: Columns) -> Columns:
+        _require_features(columns, self._bundle)
+        for name in ("request_id", "vm_id"):
+            if name not in columns:
+                raise SchemaError(f"compression_selector needs the column {name!r} for decisions")
+        return columns_of([*columns.values(), *_OUT.values()])
+
+    @property
+    def batch_policy(self) -> BatchPolicy:
+        return BatchPolicy(size=self.config.batch_size)
+
+    @property
+    def deadline_s(self) -> float | None:
+        return self.config.inference_timeout_ms / 1e3 or None
+
+    @property
+    def timers(self) -> Sequence[tuple[Metric, tuple[str, ...]]]:
+        both = ((INFERENCE_LATENCY, self._labels), (PREDICTION_LATENCY, ()))
+        return both if self.config.metrics_enabled else both[:1]
+
+    def control(self, switch: str, value: str) -> bool:
+        if switch != SWITCH:
+            return False
+        if value not in ("true", "false"):
+            raise ValueError(f"switch {SWITCH} is 'true' or 'false', not {value!r}")
+        self._enabled = value == "true"
+        return True
+
+    def process(self, batch: Batch) -> Output:
+        if not self._enabled:
+            return self._output(batch, self._by_rules(batch, "disabled"), "fallback")
+        matrix: Float32 = batch["features"]
+        whole = np.isfinite(matrix).all(axis=1)
+        if not whole.all():
+            return self._with_missing(batch, whole)
+        try:
+            probabilities = self._predict(matrix)
+        except Exception as error:  # noqa: BLE001, RUF100 - whatever a run-time library raises
+            return self._failed(batch, error)
+        return self._output(batch, self._by_model(matrix, probabilities), "success")
+
+    def fallback(self, batch: Batch, cause: str) -> Output:
+        return self._without_model(batch, cause, f"the model was not asked in time: {cause}")
+
+    def close(self) -> None:
+        self._memo.clear()
+
+    # --- deciding ---------------------------------------------------------------------------------
+
+    def _by_model(self, matrix: Float32, probabilities: Float32) -> _Choice:
+        rounded = np.round(probabilities.astype(np.float64), _DIGITS)
+        top = rounded.argmax(axis=1)
+        confidence = rounded[np.arange(len(top)), top]
+        index = self._to_algorithm[top]
+        reason = np.full(len(top), "model", dtype=object)
+        unsure = np.flatnonzero(confidence <= self.config.confidence_threshold)
+        if len(unsure):
+            index[unsure] = self._rules(matrix[unsure])
+            confidence[unsure] = rules.CONFIDENCE
+            reason[unsure] = "low_confidence"
+        return _Choice(index, confidence, reason, _dicts(self._classes, rounded))
+
+    def _by_rules(self, batch: Batch, reason: str) -> _Choice:
+        rows = len(batch)
+        return _Choice(
+            self._rules(batch["features"]),
+            np.full(rows, rules.CONFIDENCE),
+            np.full(rows, reason, dtype=object),
+            np.full(rows, None, dtype=object),
+        )
+
+    def _rules(self, matrix: Float32) -> Indices:
+        picked = matrix[:, self._rule_columns]
+        return np.where(rules.prefers_hde(*picked.T), _HDE, _AMST)
+
+    # --- what the model cannot decide -------------------------------------------------------------
+
+    def _with_missing(self, batch: Batch, whole: npt.NDArray[np.bool_]) -> Output:
+        """Rows with all features go to the model, the others past it; order is kept."""
+        good = self.process(batch.take(whole))
+        bad = self._without_model(
+            batch.take(~whole), "missing_features", "a feature is not a finite number"
+        )
+        return _merged(batch, good, bad)
+
+    def _failed(self, batch: Batch, error: Exception) -> Output:
+        output = self._without_model(batch, "model_unavailable", f"the model failed: {error}")
+        measures = (*output.measures, Measure(INFERENCE_ERRORS, 1.0, self._labels))
+        log = {
+            "event": "model_failed",
+            "model": self._bundle.name,
+            "version": self._bundle.version,
+            "error": f"{type(error).__name__}: {error}",
+        }
+        return Output(
+            output.batch, output.rejected, measures=measures, logs=(*output.logs, log)
+        )
+
+    def _without_model(self, batch: Batch, reason: str, message: str) -> Output:
+        if self.config.fallback_enabled:
+            return self._output(batch, self._by_rules(batch, reason), "fallback")
+        rejected = [Rejected(offset, reason, message) for offset in batch.offsets.tolist()]
+        nothing = batch.take(np.empty(0, np.intp))
+        empty = self._output(nothing, self._by_rules(nothing, reason), "fallback")
+        return Output(empty.batch, rejected)
+
+    # --- the model --------------------------------------------------------------------------------
+
+    def _predict(self, matrix: Float32) -> Float32:
+        if not len(matrix):
+            return np.empty((0, len(self._classes)), np.float32)
+        if not self.config.cache_size:
+            return self._predictor.predict(matrix)
+        return self._remembered(matrix)
+
+    def _remembered(self, matrix: Float32) -> Float32:
+        """Predictions, from memory where the same features were seen; bounded, oldest out."""
+        memo = self._memo
+        packed = np.ascontiguousarray(matrix)
+        keys = packed.view(f"V{packed.itemsize * packed.shape[1]}").ravel().tolist()
+        fresh = [row for row, key in enumerate(keys) if key not in memo]
+        if fresh:
+            made = self._predictor.predict(packed[fresh])
+            known = {keys[row]: made[at].copy() for at, row in enumerate(fresh)}
+        else:
+            known = {}
+        found = np.array([memo[key] if key in memo else known[key] for key in keys], np.float32)
+        for key, row in zip(keys, found, strict=True):
+            memo[key] = known.get(key, row)
+            memo.move_to_end(key)
+        while len(memo) > self.config.cache_size:
+            memo.popitem(last=False)
+        return found
+
+    # --- what comes out ---------------------------------------------------------------------------
+
+    @property
+    def _labels(self) -> tuple[str, str]:
+        return (self._bundle.name, self._bundle.version)
+
+    def _output(self, batch: Batch, choice: _Choice, status: str) -> Output:
+        rows = len(batch)
+        algorithm = _NAMES[choice.index]
+        made = batch.with_columns(
+            {
+                "algorithm": algorithm,
+                "codec": self._codecs[choice.index],
+                "streams": self._streams[choice.index],
+                "confidence": choice.confidence,
+                "probabilities": choice.probabilities,
+                "reason": choice.reason,
+                "model": np.full(rows, self._bundle.name, dtype=object),
+                "version": np.full(rows, self._bundle.version, dtype=object),
+                "feature_schema": np.full(rows, self._vector_name, dtype=object),
+            }
+        )
+        return Output(
+            made,
+            measures=[*self._measures(choice, status)] if rows else (),
+            logs=_logs(made) if self.config.log_predictions else (),
+        )
+
+    def _measures(self, choice: _Choice, status: str) -> Iterator[Measure]:
+        rows = len(choice.index)
+        yield Measure(PREDICTIONS, rows, (*self._labels, status))
+        if status == "success":
+            yield Measure(BATCH_SIZE, rows, self._labels)
+        if self.config.metrics_enabled:
+            bucket = np.searchsorted(_BUCKET_EDGES, choice.confidence)
+            counts = np.bincount(choice.index * len(_BUCKETS) + bucket).tolist()
+            for cell, count in enumerate(counts):
+                if count:
+                    name, at = divmod(cell, len(_BUCKETS))
+                    yield Measure(DWCP_PREDICTIONS, count, (ALGORITHMS[name], _BUCKETS[at]))
+
+
+# --- opening --------------------------------------------------------------------------------------
+
+
+def _find(context: Context, config: Config) -> Bundle:
+    if config.models_path is not None:
+        return context.models.open_folder(config.models_path)
+    name, _, reference = config.model.partition("@")
+    return context.models.find(name, reference or "champion")
+
+
+def _classes(bundle: Bundle) -> tuple[str, ...]:
+    classes = bundle.manifest.classes
+    unknown = sorted(set(classes) - set(ALGORITHMS))
+    if not classes or unknown:
+        raise SchemaError(
+            f"model {bundle.name} {bundle.version} has classes {list(classes)}: "
+            f"the selector knows {', '.join(ALGORITHMS)}"
+        )
+    return classes
+
+
+def _position(names: Sequence[str], name: str) -> int:
+    if name not in names:
+        raise SchemaError(f"the rules need the feature {name!r}: the model has {list(names)}")
+    return names.index(name)
+
+
+def _require_features(columns: Columns, bundle: Bundle) -> None:
+    features = columns["features"].features if "features" in columns else None
+    if features is None:
+        raise SchemaError(
+            "compression_selector needs the vector column 'features': "
+            "put a feature_extraction step in front of it"
+        )
+    if features.fingerprint != bundle.manifest.feature_fingerprint:
+        raise SchemaError(
+            f"the column 'features' was made by another feature schema than model {bundle.name} "
+            f"{bundle.version} was trained on ({features.fingerprint[:12]}… and "
+            f"{bundle.manifest.feature_fingerprint[:12]}…): name the same model in both steps"
+        )
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def _dicts(classes: Sequence[str], probabilities: Float64) -> Array:
+    """Probabilities by the name of their class, per row."""
+    made = np.empty(len(probabilities), dtype=object)
+    made[:] = [dict(zip(classes, row, strict=True)) for row in probabilities.tolist()]
+    return made
+
+
+def _logs(batch: Batch) -> list[Mapping[str, Any]]:
+    names = ("request_id", "vm_id", "algorithm", "confidence", "reason", "version")
+    columns = [batch[name].tolist() for name in names]
+    return [
+        {"event": "prediction", **dict(zip(names, row, strict=True))}
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _merged(batch: Batch, first: Output, second: Output) -> Output:
+    """Two outputs of disjoint rows of ``batch``, in the order of the batch."""
+    counted: Counter[tuple[Metric, tuple[str, ...]]] = Counter()
+    observed: list[Measure] = []
+    for measure in (*first.measures, *second.measures):
+        if measure.metric.kind is Kind.COUNTER:
+            counted[measure.metric, measure.labels] += measure.value  # type: ignore[assignment]
+        else:
+            observed.append(measure)
+    both = concat(first.batch, second.batch)
+    return Output(
+        both.take(np.argsort(both.offsets, kind="stable")),
+        sorted((*first.rejected, *second.rejected), key=lambda row: row.offset),
+        measures=[*observed, *(Measure(m, v, labels) for (m, labels), v in counted.items())],
+        logs=(*first.logs, *second.logs),
+    )
