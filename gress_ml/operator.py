@@ -123,6 +123,7 @@ class Example:
     rows: Sequence[Mapping[str, Any]]
     expected: Sequence[Mapping[str, Any]]
     rejected: Mapping[int, str] = field(default_factory=dict)
+    models: str = ""
 
 
 class Operator(ABC, Generic[C]):
@@ -138,6 +139,8 @@ class Operator(ABC, Generic[C]):
     #: The configuration's type; ``config`` is checked against it before ``__init__``.
     Config: ClassVar[type[OperatorConfig]]
     examples: ClassVar[Sequence[Example]] = ()
+    #: Contract checks that do not hold here, each with its reason (see ``gress_ml.testing``).
+    waivers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, config: C) -> None:
         """Store the configuration; no I/O here."""

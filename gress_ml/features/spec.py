@@ -26,6 +26,8 @@ from pydantic import (
 )
 
 from gress_ml.duration import Duration
+from gress_ml.errors import SchemaError
+from gress_ml.expression import compile_expression
 
 Missing = Literal["default", "indicator", "reject", "keep"]
 TemporalPart = Literal[
@@ -62,6 +64,14 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _compiles(text: str) -> str:
+    try:
+        compile_expression(text)
+    except SchemaError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
 Bounds = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
 Vocabulary = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
 
@@ -75,7 +85,7 @@ class Feature(BaseModel):
     """Name of the feature; one that gives several values puts it in front of each."""
     source: str | None = None
     """Input column to read. The column named as the feature, unless this or `expression` is set."""
-    expression: str | None = None
+    expression: Annotated[str, AfterValidator(_compiles)] | None = None
     """Value computed from input columns and from features further up, which hide input columns
     of the same name: ``bandwidth_available_mbps / (rtt_ms + 1)``."""
     output: str | None = None
