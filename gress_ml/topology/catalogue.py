@@ -24,6 +24,7 @@ from typing import Any
 from gress_ml.operator import Operator, OperatorConfig
 
 GROUP = "gress_ml.operators"
+_PRIVATE = "_gress_operators_"  # start of the names of packages made of operators/ folders
 
 OperatorClass = type[Operator[Any]]
 
@@ -35,6 +36,7 @@ class Problem:
     file: str
     line: int
     message: str
+    own: bool = False  # of the project's own folder, not of an installed package
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,13 @@ def _modules_in(folder: Path) -> Iterator[ModuleType | Problem]:
     package = _private_package(folder)
     for file in files:
         if file.stem != "__init__":
-            yield _import(f"{package}.{file.stem}", str(file))
+            yield _import(f"{package}.{file.stem}", str(file), own=True)
 
 
 def _private_package(folder: Path) -> str:
     """A package of a name that no other has, so that files of two projects do not meet."""
     place = str(folder.resolve())
-    name = f"_gress_operators_{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+    name = f"{_PRIVATE}{hashlib.sha256(place.encode()).hexdigest()[:12]}"
     if name not in sys.modules:
         package = ModuleType(name)
         package.__path__ = [place]
@@ -93,11 +95,11 @@ def _private_package(folder: Path) -> str:
     return name
 
 
-def _import(name: str, file: str) -> ModuleType | Problem:
+def _import(name: str, file: str, *, own: bool = False) -> ModuleType | Problem:
     try:
         return importlib.import_module(name)
     except Exception as error:  # whatever the module does when it is imported
-        return Problem(file, _line_of(error, file), f"{type(error).__name__}: {error}")
+        return Problem(file, _line_of(error, file), f"{type(error).__name__}: {error}", own)
 
 
 def _line_of(error: Exception, file: str) -> int:
@@ -124,7 +126,8 @@ def _collect(modules: Iterable[ModuleType | Problem]) -> Catalogue:
         for operator in _operators_in(module):
             fault = _fault(operator, found)
             if fault:
-                problems.append(Problem(str(module.__file__), 0, fault))
+                own = module.__name__.startswith(_PRIVATE)
+                problems.append(Problem(str(module.__file__), 0, fault, own))
             else:
                 found[operator.name] = operator
     return Catalogue(dict(sorted(found.items())), tuple(problems))

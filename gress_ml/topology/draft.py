@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gress_ml.schema import Columns
@@ -19,6 +19,8 @@ class Draft:
     spec: TopologySpec
     findings: Findings
     project: Path
+    #: Columns whose declared type is wrong: what does not fit them is not another fault.
+    doubtful: set[str] = field(default_factory=set)
 
     def given(self, *path: str | int) -> bool:
         """Whether the file has this key, with a right value or a wrong one."""

@@ -78,10 +78,11 @@ def _inline(draft: Draft, path: KeyPath, spec: InputSpec) -> EventSchema | None:
     if spec.fields is None:  # wrong type: has its finding
         return None
     fields = [
-        _field(draft, (*path, "fields", name), name, field)
-        for name, field in spec.fields.items()
-        if field.type != PLACEHOLDER
+        _field(draft, (*path, "fields", name), name, field) for name, field in spec.fields.items()
     ]
+    lost = [name for name in draft.document.get((*path, "fields")) if name not in spec.fields]
+    draft.doubtful.update(lost)
+    fields += [Field(name, ColumnType.JSON) for name in lost]
     return EventSchema(path[-1] if isinstance(path[-1], str) else "", tuple(fields))
 
 

@@ -86,7 +86,9 @@ def _checked(draft: Draft, models: ModelStore | OpenModels | None) -> Topology:
     settings = check_settings(draft)
     inputs = check_inputs(draft, named_schemas())
     wiring = check_wiring(draft)
-    streams: Streams = {name: found and found.schema.columns for name, found in inputs.items()}
+    streams: Streams = {
+        name: found.schema.columns if found else None for name, found in inputs.items()
+    }
     store = _open_models(draft, models)
     steps = StepChecker(draft, _catalogue(draft), store, streams).check(wiring)
     outputs = check_outputs(draft, wiring, streams)
@@ -97,8 +99,9 @@ def _checked(draft: Draft, models: ModelStore | OpenModels | None) -> Topology:
 def _catalogue(draft: Draft) -> Catalogue:
     catalogue = project_operators(draft.project)
     for problem in catalogue.problems:
-        place = (problem.line, 1 if problem.line else 0)
-        draft.findings.add(place, (), f"operators: {problem.message}", file=problem.file)
+        if problem.own:  # one of an installed package counts where its operator is missed
+            place = (problem.line, 1 if problem.line else 0)
+            draft.findings.add(place, (), problem.message, file=problem.file)
     return catalogue
 
 

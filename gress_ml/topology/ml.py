@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from gress_ml.duration import Duration
 from gress_ml.topology.block import Block
@@ -184,11 +184,6 @@ def ml_defaults(
         owner = getattr(ml, block)
         if block in ml.model_fields_set and key in owner.model_fields_set:
             value = getattr(owner, key)
-            found[field.alias or name] = (
-                (list(value) if isinstance(value, tuple) else value),
-                (
-                    block,
-                    key,
-                ),
-            )
+            plain = list(value) if isinstance(value, tuple) else value
+            found[field.alias or name] = (plain, (block, key))
     return found

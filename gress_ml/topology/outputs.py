@@ -17,7 +17,7 @@ from gress_ml.topology.wiring import Wiring
 
 _NUMBERS = {ColumnType.FLOAT, ColumnType.INT, ColumnType.BOOL, ColumnType.TIMESTAMP}
 #: What a column may be, by what an expression uses it as.
-_FITS: Mapping[ColumnType | None, set[ColumnType]] = {
+_FITS: Mapping[ColumnType, set[ColumnType]] = {
     ColumnType.FLOAT: _NUMBERS,
     ColumnType.BOOL: _NUMBERS,
     ColumnType.STRING: {ColumnType.STRING, ColumnType.JSON},
@@ -76,9 +76,13 @@ def _check_when(
     for name, use in when.needs.items():
         if name not in columns:
             _missing(draft, path, name, columns, source)
-        elif use is not None and columns[name].type not in _FITS[use]:
+        elif name not in draft.doubtful and not _fits(columns[name].type, use):
             message = f"type mismatch: {name!r} is of type {columns[name].type.value}"
-            draft.at_value(path, f"{message}, the expression uses it as {use.value}")
+            draft.at_value(path, f"{message}, the expression uses it as {use}")
+
+
+def _fits(kind: ColumnType, use: ColumnType | None) -> bool:
+    return use is None or kind in _FITS[use]
 
 
 def _check_fields(
@@ -99,7 +103,7 @@ def _fields(spec: OutputSpec) -> Iterator[tuple[str | int, str]]:
     """Each column that is written, and its place in the list or mapping."""
     if isinstance(spec.fields, Mapping):
         yield from spec.fields.items()
-    elif not isinstance(spec.fields, str):
+    else:
         yield from enumerate(spec.fields)
 
 
@@ -111,7 +115,7 @@ def _check_key(
     available = columns_of((*SPECIAL_COLUMNS.values(), *columns.values()))
     if spec.key not in available:
         _missing(draft, (*path, "key"), spec.key, available, source)
-    elif (kind := available[spec.key].type) not in _KEYS:
+    elif spec.key not in draft.doubtful and (kind := available[spec.key].type) not in _KEYS:
         message = f"type mismatch: {spec.key!r} is of type {kind.value}, a key is string or int"
         draft.at_value((*path, "key"), message)
 

@@ -42,5 +42,5 @@ def _check_ml(draft: Draft) -> None:
         draft.at_value(("ml", "enabled"), "ml is switched off, so no step could run", hint)
     for i, model in enumerate(ml.models):
         if model.enabled and not (draft.project / model.path).is_file():
-            path = ("ml", "models", i, "path")
-            draft.at_value(path, f"unknown model: there is no file {model.path!r}")
+            place = ("ml", "models", i, "path")
+            draft.at_value(place, f"unknown model: there is no file {model.path!r}")

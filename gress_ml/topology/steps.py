@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gress_ml.errors import GressError, ModelError
+from gress_ml.errors import GressError, ModelError, SchemaError
 from gress_ml.operator import Context, Operator, OperatorConfig
 from gress_ml.ports import ModelStore
 from gress_ml.schema import Columns
 from gress_ml.topology.catalogue import Catalogue, OperatorClass
-from gress_ml.topology.document import Place
 from gress_ml.topology.draft import Draft, Streams
 from gress_ml.topology.findings import (
     KeyPath,
     did_you_mean,
     listing,
+    nearest,
     nearest_hint,
     path_text,
 )
@@ -46,6 +46,10 @@ class _Site:
     def fault(self, error: GressError) -> None:
         """Report what the operator refused, at the key of the config that it is about."""
         message = str(error)
+        if isinstance(error, SchemaError) and any(
+            _mention(c, message) for c in self.draft.doubtful
+        ):
+            return
         prefix, _, rest = message.partition(": ")
         for path, _value in _leaves(self.part.value):
             if prefix == path_text(path):
@@ -118,9 +122,8 @@ class StepChecker:
 
     def _step(self, i: int, source: str | None) -> Step | None:
         spec = self._draft.spec.steps[i]
-        # a second step of a name does not change what the first gives
-        streams = self._streams if self._streams.get(spec.name, ...) is ... else {}
-        streams[spec.name] = None
+        streams = {} if spec.name in self._streams else self._streams
+        self._streams[spec.name] = None  # of a double name nothing is known
         self._check_side(i, source)
         operator_class = self._operator(i)
         if operator_class is None:
@@ -143,7 +146,7 @@ class StepChecker:
         name = self._draft.spec.steps[i].operator
         found = self._catalogue.operators.get(name)
         if found is None and name != PLACEHOLDER:
-            hint = did_you_mean(name, self._catalogue.operators)
+            hint = _operator_hint(name, self._catalogue)
             self._draft.at_value(("steps", i, "operator"), f"unknown operator {name!r}", hint)
         return found
 
@@ -201,21 +204,29 @@ def check_side(draft: Draft, path: KeyPath, source: str, streams: Streams) -> No
         draft.at_value(path, message, did_you_mean(side, sides))
 
 
+def _operator_hint(name: str, catalogue: Catalogue) -> str:
+    """The nearest operator; when none is near, what could not be loaded may be why."""
+    lost = [f"{p.file}: {p.message}" for p in catalogue.problems if not p.own]
+    hint = did_you_mean(name, catalogue.operators)
+    if not lost or nearest(name, catalogue.operators):
+        return hint
+    return f"{hint}; not loaded: {', '.join(lost)}"
+
+
 def _config_part(draft: Draft, i: int, operator: OperatorClass) -> Part:
     """The config of a step, with the defaults of the ml block that its operator asks for."""
     path: KeyPath = ("steps", i, "config")
     given = draft.document.get(path)
-    if not isinstance(given, dict):
-        return Part(draft.document, path, {})
-    value, moved = dict(given), dict[KeyPath, KeyPath]()
+    value = dict(given) if isinstance(given, dict) else {}
+    moved: dict[KeyPath, KeyPath] = {}
     for key, (default, where) in ml_defaults(draft.spec.ml, operator.Config).items():
-        if key not in given:
+        if key not in value:
             value[key] = default
             moved[(key,)] = ("ml", *where)
     return Part(draft.document, path, value, moved)
 
 
-class _Unopened(ModelError):
+class _Unopened(ModelError):  # noqa: N818 - reads as the fact it states
     """No model store could be opened; that has its finding."""
 
 
@@ -227,6 +238,3 @@ class _Nothing:
 
     def open_folder(self, folder: Any) -> Any:
         raise _Unopened(str(folder))
-
-
-__all__ = ["Place", "StepChecker", "check_side"]

@@ -39,7 +39,8 @@ def _indices(draft: Draft) -> dict[str, int]:
         path = ("steps", i, "name")
         if step.name in draft.spec.inputs:
             draft.at_value(path, f"duplicate name {step.name!r}: an input has it")
-        elif step.name in found and step.name != PLACEHOLDER:
+            continue
+        if step.name in found and step.name != PLACEHOLDER:
             line = draft.document.value_place(("steps", found[step.name], "name"))[0]
             draft.at_value(path, f"duplicate step name {step.name!r}, first on line {line}")
         found.setdefault(step.name, i)
