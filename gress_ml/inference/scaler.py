@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +41,8 @@ class Scaler:
             raise ModelCorrupt(f"{path}: expected scales above 0, found {scaler.scale.min()}.")
         return scaler
 
-    def __call__(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def __call__(self, matrix: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """A new matrix of standardised features."""
-        scaled = matrix - self.mean
+        scaled = matrix.astype(np.float32, copy=False) - self.mean
         scaled /= self.scale
         return scaled
