@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import isfinite, isnan, nan
 from typing import Any
 
+from gress_ml.dwcp.events import MAX_MBPS, MAX_RATIO
 from gress_ml.dwcp.profiles import AMST, HDE
 
 DEFAULT_ALPHA = 0.3
@@ -70,16 +71,20 @@ def observation(
     """What an outcome teaches, from each profile that was really run.
 
     ``arms`` holds, per algorithm, ``bytes_sent``, ``transfer_ms`` and ``delta_hit_rate``; values
-    that are absent, null or not positive teach nothing.
+    that are absent, null, not positive or beyond what the feature schema allows teach nothing.
     """
     hde, amst = arms.get(HDE, {}), arms.get(AMST, {})
-    hde_bytes, amst_bytes = _positive(hde, "bytes_sent"), _positive(amst, "bytes_sent")
+    rate = _positive(amst, "bytes_sent") * 8.0 / 1e3 / _positive(amst, "transfer_ms")
     return (
-        payload_size / hde_bytes if payload_size > 0 else nan,
-        _number(hde, "delta_hit_rate"),
-        amst_bytes * 8.0 / 1e3 / _positive(amst, "transfer_ms"),
-        baseline_ratio if baseline_ratio > 0 else nan,
+        _within(payload_size / _positive(hde, "bytes_sent"), MAX_RATIO),
+        _within(_number(hde, "delta_hit_rate"), 100.0),
+        _within(rate, MAX_MBPS),
+        _within(baseline_ratio, MAX_RATIO),
     )
+
+
+def _within(value: float, most: float) -> float:
+    return value if 0.0 <= value <= most else nan
 
 
 def _positive(arm: Mapping[str, Any], name: str) -> float:

@@ -15,23 +15,23 @@ On replay: stateless; a decision is a function of its row and the model version,
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import orjson
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from gress_ml.batch import Array, Batch
+from gress_ml.batch import Array, Batch, concat
 from gress_ml.bundle import Bundle
 from gress_ml.dwcp import rules
 from gress_ml.dwcp.profiles import ALGORITHMS, AMST, DEFAULT_STREAMS, HDE, profiles
 from gress_ml.errors import ModelCorrupt, SchemaError
-from gress_ml.inference import Predictor, load_predictor
+from gress_ml.features import FeatureSet
+from gress_ml.inference import Options, Predictor, Weights, load_predictor, warm_up
 from gress_ml.metrics import (
     BATCH_SIZE,
     INFERENCE_ERRORS,
@@ -42,10 +42,10 @@ from gress_ml.metrics import (
     Metric,
 )
 from gress_ml.operator import BatchPolicy, Context, Operator, OperatorConfig, Output, Rejected
-from gress_ml.schema import Column, Columns, ColumnType, columns_of
+from gress_ml.schema import Column, Columns, ColumnType, FeatureVector, columns_of
 
 
-class Config(OperatorConfig):
+class CompressionSelectorConfig(OperatorConfig):
     model: str = "compression-selector"
     """The model in the registry, ``name`` or ``name@reference``; the reference is ``champion``."""
     enabled: bool = True
@@ -72,6 +72,12 @@ class Config(OperatorConfig):
     """The model decides when its top probability is above this; else the rules."""
     streams: int = Field(default=DEFAULT_STREAMS, ge=1, le=256)
     """Parallel streams of the ``amst`` profile."""
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if self.xgboost_weight + self.neural_net_weight == 0:
+            raise ValueError("xgboost_weight and neural_net_weight cannot both be 0")
+        return self
 
 
 SWITCH = "compression_ml.enabled"
@@ -125,13 +131,13 @@ class _Choice:
     probabilities: Array
 
 
-class CompressionSelector(Operator[Config]):
+class CompressionSelector(Operator[CompressionSelectorConfig]):
     """Chooses hde, amst or none per transfer: trees and network, with the rules behind them."""
 
-    name = "compression_selector"
-    Config = Config
+    name: ClassVar[str] = "compression_selector"
+    Config: ClassVar[type[OperatorConfig]] = CompressionSelectorConfig
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: CompressionSelectorConfig) -> None:
         super().__init__(config)
         self._enabled = config.enabled
         self._profiles = profiles(config.streams)
@@ -141,15 +147,25 @@ class CompressionSelector(Operator[Config]):
         self._bundle = _find(context, self.config)
         self._classes = _classes(self._bundle)
         self._to_algorithm = np.array([ALGORITHMS.index(name) for name in self._classes], np.intp)
-        self._vector_name, names = _feature_schema(self._bundle)
-        self._rule_columns = [_position(names, name) for name in _RULE_FEATURES]
+        features = _features(self._bundle)
+        self._vector = features.vector
+        self._rule_columns = [_position(self._vector, name) for name in _RULE_FEATURES]
+        weights = Weights(self.config.xgboost_weight, self.config.neural_net_weight)
+        width = len(self._vector.names)
         self._predictor: Predictor = load_predictor(
-            self._bundle,
-            weights={
-                "trees": self.config.xgboost_weight,
-                "network": self.config.neural_net_weight,
-            },
+            self._bundle, Options(weights=weights, features=width)
         )
+        warm_up(self._predictor, sorted({1, self.config.batch_size}))
+        said = {
+            "model": self._bundle.name,
+            "version": self._bundle.version,
+            "feature_schema": features.name,
+        }
+        # Made once, cut to the batch: they are the same in every row.
+        self._said: Mapping[str, Array] = {
+            name: np.full(self.config.batch_size, value, dtype=object)
+            for name, value in said.items()
+        }
         known = [self._profiles[name] for name in ALGORITHMS]
         self._codecs = np.array([profile.codec for profile in known], dtype=object)
         self._streams = np.array([profile.streams for profile in known], np.int64)
@@ -158,7 +174,7 @@ class CompressionSelector(Operator[Config]):
         return frozenset({"features", "request_id", "vm_id"})
 
     def signature(self, columns: Columns) -> Columns:
-        _require_features(columns, self._bundle)
+        _require_features(columns, self._bundle, self._vector)
         for name in ("request_id", "vm_id"):
             if name not in columns:
                 raise SchemaError(f"compression_selector needs the column {name!r} for decisions")
@@ -189,9 +205,10 @@ class CompressionSelector(Operator[Config]):
         if not self._enabled:
             return self._output(batch, self._by_rules(batch, "disabled"), "fallback")
         matrix: Float32 = batch["features"]
-        whole = np.isfinite(matrix).all(axis=1)
-        if not whole.all():
-            return self._with_missing(batch, whole)
+        if not self._predictor.accepts_missing:
+            whole = np.asarray(np.isfinite(matrix).all(axis=1))
+            if not whole.all():
+                return self._with_missing(batch, whole)
         try:
             probabilities = self._predict(matrix)
         except Exception as error:  # noqa: BLE001, RUF100 - whatever a run-time library raises
@@ -207,7 +224,7 @@ class CompressionSelector(Operator[Config]):
     # --- deciding ---------------------------------------------------------------------------------
 
     def _by_model(self, matrix: Float32, probabilities: Float32) -> _Choice:
-        rounded = np.round(probabilities.astype(np.float64), _DIGITS)
+        rounded: Float64 = probabilities.astype(np.float64).round(_DIGITS)
         top = rounded.argmax(axis=1)
         confidence = rounded[np.arange(len(top)), top]
         index = self._to_algorithm[top]
@@ -240,7 +257,7 @@ class CompressionSelector(Operator[Config]):
         bad = self._without_model(
             batch.take(~whole), "missing_features", "a feature is not a finite number"
         )
-        return _merged(batch, good, bad)
+        return _merged(good, bad)
 
     def _failed(self, batch: Batch, error: Exception) -> Output:
         output = self._without_model(batch, "model_unavailable", f"the model failed: {error}")
@@ -251,9 +268,7 @@ class CompressionSelector(Operator[Config]):
             "version": self._bundle.version,
             "error": f"{type(error).__name__}: {error}",
         }
-        return Output(
-            output.batch, output.rejected, measures=measures, logs=(*output.logs, log)
-        )
+        return Output(output.batch, output.rejected, measures=measures, logs=(*output.logs, log))
 
     def _without_model(self, batch: Batch, reason: str, message: str) -> Output:
         if self.config.fallback_enabled:
@@ -308,9 +323,7 @@ class CompressionSelector(Operator[Config]):
                 "confidence": choice.confidence,
                 "probabilities": choice.probabilities,
                 "reason": choice.reason,
-                "model": np.full(rows, self._bundle.name, dtype=object),
-                "version": np.full(rows, self._bundle.version, dtype=object),
-                "feature_schema": np.full(rows, self._vector_name, dtype=object),
+                **self._same_for_all(rows),
             }
         )
         return Output(
@@ -318,6 +331,11 @@ class CompressionSelector(Operator[Config]):
             measures=[*self._measures(choice, status)] if rows else (),
             logs=_logs(made) if self.config.log_predictions else (),
         )
+
+    def _same_for_all(self, rows: int) -> Mapping[str, Array]:
+        if rows <= self.config.batch_size:
+            return {name: column[:rows] for name, column in self._said.items()}
+        return {name: np.full(rows, column[0], dtype=object) for name, column in self._said.items()}
 
     def _measures(self, choice: _Choice, status: str) -> Iterator[Measure]:
         rows = len(choice.index)
@@ -336,7 +354,7 @@ class CompressionSelector(Operator[Config]):
 # --- opening --------------------------------------------------------------------------------------
 
 
-def _find(context: Context, config: Config) -> Bundle:
+def _find(context: Context, config: CompressionSelectorConfig) -> Bundle:
     if config.models_path is not None:
         return context.models.open_folder(config.models_path)
     name, _, reference = config.model.partition("@")
@@ -354,24 +372,35 @@ def _classes(bundle: Bundle) -> tuple[str, ...]:
     return classes
 
 
-def _position(names: Sequence[str], name: str) -> int:
-    if name not in names:
-        raise SchemaError(f"the rules need the feature {name!r}: the model has {list(names)}")
-    return names.index(name)
+def _features(bundle: Bundle) -> FeatureSet:
+    features = FeatureSet.from_json(bundle.require("feature_schema").read_bytes())
+    declared = bundle.manifest.feature_fingerprint
+    if declared and declared != features.vector.fingerprint:
+        raise ModelCorrupt(
+            f"bundle {bundle.name} {bundle.version}: the manifest declares the features "
+            f"{declared[:12]}…, its feature schema makes {features.vector.fingerprint[:12]}…"
+        )
+    return features
 
 
-def _require_features(columns: Columns, bundle: Bundle) -> None:
-    features = columns["features"].features if "features" in columns else None
-    if features is None:
+def _position(vector: FeatureVector, name: str) -> int:
+    if name not in vector.names:
+        raise SchemaError(f"the rules need the feature {name!r}: the model has {[*vector.names]}")
+    return vector.names.index(name)
+
+
+def _require_features(columns: Columns, bundle: Bundle, vector: FeatureVector) -> None:
+    found = columns["features"].features if "features" in columns else None
+    if found is None:
         raise SchemaError(
             "compression_selector needs the vector column 'features': "
             "put a feature_extraction step in front of it"
         )
-    if features.fingerprint != bundle.manifest.feature_fingerprint:
+    if found.fingerprint != vector.fingerprint:
         raise SchemaError(
             f"the column 'features' was made by another feature schema than model {bundle.name} "
-            f"{bundle.version} was trained on ({features.fingerprint[:12]}… and "
-            f"{bundle.manifest.feature_fingerprint[:12]}…): name the same model in both steps"
+            f"{bundle.version} was trained on ({found.fingerprint[:12]}… and "
+            f"{vector.fingerprint[:12]}…): name the same model in both steps"
         )
 
 
@@ -380,9 +409,13 @@ def _require_features(columns: Columns, bundle: Bundle) -> None:
 
 def _dicts(classes: Sequence[str], probabilities: Float64) -> Array:
     """Probabilities by the name of their class, per row."""
-    made = np.empty(len(probabilities), dtype=object)
-    made[:] = [dict(zip(classes, row, strict=True)) for row in probabilities.tolist()]
-    return made
+    rows = probabilities.tolist()
+    if len(classes) == 3:  # takes a quarter of the time of the general way
+        one, two, three = classes
+        made = [{one: a, two: b, three: c} for a, b, c in rows]
+    else:
+        made = [dict(zip(classes, row, strict=True)) for row in rows]
+    return np.fromiter(made, dtype=object, count=len(made))
 
 
 def _logs(batch: Batch) -> list[Mapping[str, Any]]:
@@ -394,19 +427,12 @@ def _logs(batch: Batch) -> list[Mapping[str, Any]]:
     ]
 
 
-def _merged(batch: Batch, first: Output, second: Output) -> Output:
-    """Two outputs of disjoint rows of ``batch``, in the order of the batch."""
-    counted: Counter[tuple[Metric, tuple[str, ...]]] = Counter()
-    observed: list[Measure] = []
-    for measure in (*first.measures, *second.measures):
-        if measure.metric.kind is Kind.COUNTER:
-            counted[measure.metric, measure.labels] += measure.value  # type: ignore[assignment]
-        else:
-            observed.append(measure)
+def _merged(first: Output, second: Output) -> Output:
+    """Two outputs of disjoint rows as one, in the order of the input."""
     both = concat(first.batch, second.batch)
     return Output(
         both.take(np.argsort(both.offsets, kind="stable")),
         sorted((*first.rejected, *second.rejected), key=lambda row: row.offset),
-        measures=[*observed, *(Measure(m, v, labels) for (m, labels), v in counted.items())],
+        measures=(*first.measures, *second.measures),
         logs=(*first.logs, *second.logs),
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
@@ -28,7 +28,7 @@ from gress_ml.operator import Example, Operator, OperatorConfig, Output, Snapsho
 from gress_ml.schema import Columns
 
 
-class Config(OperatorConfig):
+class TransferHistoryConfig(OperatorConfig):
     alpha: float = Field(default=DEFAULT_ALPHA, gt=0.0, le=1.0)
     """Weight of the newest outcome in the average; 1 keeps only the newest."""
     max_keys: int = Field(default=DEFAULT_LIMIT, ge=1)
@@ -54,13 +54,13 @@ READS = frozenset(
 _LAYOUT = 1
 
 
-class TransferHistory(Operator[Config]):
+class TransferHistory(Operator[TransferHistoryConfig]):
     """Averages of past transfers per (vm, payload type, link type), kept in the feature store."""
 
-    name = "transfer_history"
-    Config = Config
+    name: ClassVar[str] = "transfer_history"
+    Config: ClassVar[type[OperatorConfig]] = TransferHistoryConfig
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: TransferHistoryConfig) -> None:
         super().__init__(config)
         self._history = History(config.alpha, config.max_keys)
 
