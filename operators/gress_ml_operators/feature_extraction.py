@@ -257,7 +257,7 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
 _TRANSFER = columns_of(
     [
         Column("vm_id", ColumnType.STRING),
-        Column("timestamp", ColumnType.TIMESTAMP),
+        Column("timestamp", ColumnType.TIMESTAMP, nullable=True),
         Column("link_type", ColumnType.STRING, nullable=True),
         Column("rtt_ms", ColumnType.FLOAT, nullable=True),
         Column("bandwidth_mbps", ColumnType.FLOAT, nullable=True),
