@@ -1,4 +1,4 @@
-"""A topology as a picture: SVG with a layered layout, readable on light and on dark pages."""
+"""A topology as a picture: SVG with a tree layout, readable on light and on dark pages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ class _Box:
     kind: str  # input, step or output
     name: str
     detail: str
-    layer: int
     source: str = ""  # of steps and outputs
     label: str = ""  # on the arrow to it
 
@@ -62,7 +61,7 @@ def svg(topology: Topology) -> str:
         f'<rect class="page" width="{width:g}" height="{height:g}" rx="10" stroke="none"/>',
         f'<text class="title" x="{_MARGIN}" y="{_MARGIN + 12}">{escape(topology.name)}</text>',
         *_edges(boxes, places),
-        *(_drawn(box, places[box.kind, box.name]) for box in boxes),
+        *(_drawn(box, places[box]) for box in boxes),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -72,57 +71,55 @@ def svg(topology: Topology) -> str:
 
 
 def _boxes(topology: Topology) -> list[_Box]:
-    boxes = [_Box("input", i.name, i.topic, 0) for i in topology.inputs.values()]
-    layers = dict.fromkeys(topology.inputs, 0)
+    boxes = [_Box("input", i.name, i.topic) for i in topology.inputs.values()]
     for step in topology.steps:
-        layers[step.name] = layers[step_of(step.source)] + 1
         side = step.source.partition(".")[2]
-        operator = step.operator_class.name
-        boxes.append(_Box("step", step.name, operator, layers[step.name], step.source, side))
-    last = max((layers[step_of(o.source)] + 1 for o in topology.outputs), default=0)
+        boxes.append(_Box("step", step.name, step.operator_class.name, step.source, side))
     for output in topology.outputs:
         side = output.source.partition(".")[2]
         when = f"when {output.when.text}" if output.when else ""
         label = ", ".join(text for text in (side, when) if text)
-        boxes.append(_Box("output", output.name, output.topic, last, output.source, label))
+        boxes.append(_Box("output", output.name, output.topic, output.source, label))
     return boxes
 
 
-def _layout(boxes: list[_Box]) -> dict[tuple[str, str], _Place]:
-    """Layers from left to right; in a layer each box beside its source, or the next free row."""
-    places: dict[tuple[str, str], _Place] = {}
-    used: dict[int, float] = {}
-    rows: dict[str, float] = {}
-    for box in sorted(boxes, key=lambda box: (box.layer, _source_order(box, boxes))):
-        wanted = rows.get(step_of(box.source), 0.0)
-        row = max(wanted, used.get(box.layer, 0.0))
-        used[box.layer] = row + 1
-        if box.kind != "output":
-            rows[box.name] = row
-        x = _MARGIN + box.layer * (_WIDTH + _GAP_X)
-        places[box.kind, box.name] = _Place(x, _TITLE + _MARGIN + row * (_HEIGHT + _GAP_Y))
+def _layout(boxes: list[_Box]) -> dict[_Box, _Place]:
+    """Each box one layer right of its source. A box has one source, so no two arrows cross."""
+    places: dict[_Box, _Place] = {}
+    free_row = 0
+
+    def put(box: _Box, layer: int, row: int) -> None:
+        nonlocal free_row
+        free_row = max(free_row, row + 1)
+        x, y = layer * (_WIDTH + _GAP_X), row * (_HEIGHT + _GAP_Y)
+        places[box] = _Place(_MARGIN + x, _TITLE + _MARGIN + y)
+        for i, reader in enumerate(_readers(box, boxes)):
+            put(reader, layer + 1, row if i == 0 else free_row)
+
+    for box in boxes:
+        if box.kind == "input":
+            put(box, 0, free_row)
     return places
 
 
-def _source_order(box: _Box, boxes: list[_Box]) -> int:
-    """Boxes of a layer in the order of their sources, so that few arrows cross."""
-    names = [other.name for other in boxes if other.kind != "output"]
-    source = step_of(box.source)
-    return names.index(source) if source in names else names.index(box.name)
+def _readers(box: _Box, boxes: list[_Box]) -> list[_Box]:
+    if box.kind == "output":
+        return []
+    return [other for other in boxes if other.source and step_of(other.source) == box.name]
 
 
 # --- drawing --------------------------------------------------------------------------------------
 
 
-def _edges(boxes: list[_Box], places: dict[tuple[str, str], _Place]) -> Iterator[str]:
-    starts = {name: place for (kind, name), place in places.items() if kind != "output"}
+def _edges(boxes: list[_Box], places: dict[_Box, _Place]) -> Iterator[str]:
+    starts = {box.name: place for box, place in places.items() if box.kind != "output"}
     yield (
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path class="tip" d="M0 0 L8 4 L0 8 z"/></marker></defs>'
     )
     for box in boxes:
         if box.source:
-            start, end = starts[step_of(box.source)], places[box.kind, box.name]
+            start, end = starts[step_of(box.source)], places[box]
             yield from _edge(start, end, box.label)
 
 
@@ -133,7 +130,7 @@ def _edge(start: _Place, end: _Place, label: str) -> Iterator[str]:
     curve = f"M{x1:g} {y1:g} C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"
     yield f'<path class="edge" d="{curve}" marker-end="url(#tip)"/>'
     if label:
-        text, full = escape(_cut(label, 34)), escape(label)
+        text, full = escape(_cut(label, 32)), escape(label)
         place = f'x="{end.x + 4:g}" y="{end.y - 7:g}"'
         yield f'<text class="label" {place}>{text}<title>{full}</title></text>'
 
