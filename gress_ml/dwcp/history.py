@@ -76,7 +76,7 @@ def observation(
     hde, amst = arms.get(HDE, {}), arms.get(AMST, {})
     rate = _positive(amst, "bytes_sent") * 8.0 / 1e3 / _positive(amst, "transfer_ms")
     return (
-        _within(payload_size / _positive(hde, "bytes_sent"), MAX_RATIO),
+        _within((payload_size or nan) / _positive(hde, "bytes_sent"), MAX_RATIO),
         _within(_number(hde, "delta_hit_rate"), 100.0),
         _within(rate, MAX_MBPS),
         _within(baseline_ratio, MAX_RATIO),
