@@ -87,3 +87,45 @@ FEATURES_EXTRACTED = Metric(
     "Feature values extracted.",
     ("feature_set", "feature_type"),
 )
+
+# The engine's own.
+EVENTS = Metric("gress_ml_events_total", Kind.COUNTER, "Records read.", ("topic",))
+OUTPUTS = Metric(
+    "gress_ml_outputs_total", Kind.COUNTER, "Messages produced and acknowledged.", ("topic",)
+)
+DEAD_LETTERS = Metric(
+    "gress_ml_dead_letters_total",
+    Kind.COUNTER,
+    "Records that could not be decided.",
+    ("topic", "code"),
+)
+END_TO_END = Metric(
+    "gress_ml_end_to_end_latency_seconds",
+    Kind.HISTOGRAM,
+    "From the input record's timestamp to the acknowledgement of all made from its batch.",
+    ("topic",),
+    (*SECONDS, 2.5, 5.0, 10.0, 30.0),
+)
+CONSUMER_LAG = Metric(
+    "gress_ml_consumer_lag", Kind.GAUGE, "Records behind the end.", ("topic", "partition")
+)
+DEGRADED = Metric(
+    "gress_ml_degraded_batches_total",
+    Kind.COUNTER,
+    "Batches decided while a system was away.",
+    ("system",),
+)
+STORE_ERRORS = Metric(
+    "gress_ml_store_errors_total", Kind.COUNTER, "Writes that a store did not take.", ("store",)
+)
+COMMITS = Metric("gress_ml_commits_total", Kind.COUNTER, "Offset commits, by result.", ("result",))
+CHECKPOINT_DURATION = Metric(
+    "gress_ml_snapshot_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time to save the state of a partition.",
+    ("topology",),
+    SECONDS,
+)
+STEP_TIME = Metric(
+    "gress_ml_step_seconds", Kind.HISTOGRAM, "Time of one step on a batch.", ("step",), SECONDS
+)

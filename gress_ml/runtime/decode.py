@@ -19,7 +19,7 @@ import numpy.typing as npt
 from gress_ml.batch import Array, Batch
 from gress_ml.errors import SchemaError
 from gress_ml.operator import Rejected
-from gress_ml.runtime.record import Record
+from gress_ml.record import Record
 from gress_ml.schema import MISSING_TIME, ColumnType, EventSchema, Field
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

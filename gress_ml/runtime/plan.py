@@ -15,9 +15,9 @@ import numpy as np
 from gress_ml.batch import Array, Batch, concat
 from gress_ml.metrics import Measure
 from gress_ml.operator import Lookup, Operator, Output, Rejected, Snapshot, Write
+from gress_ml.record import Record
 from gress_ml.runtime.decode import Decoder
 from gress_ml.runtime.encode import encode_rows, keys_of
-from gress_ml.runtime.record import Record
 
 _NO_ROWS = np.empty(0, np.intp)
 

@@ -31,7 +31,7 @@ from enum import Enum, auto
 from itertools import islice
 
 from gress_ml.operator import BatchPolicy
-from gress_ml.runtime.record import Record
+from gress_ml.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ class PartitionTask:
         self._committed = committed
         self._replay_end = committed
         self._stateful = stateful
+        self._running = start  # every record before it was handed out to be run
         self._saved = start
         self._draining = False
         self._committing: int | None = None
@@ -136,7 +137,7 @@ class PartitionTask:
         """Records were read, in order. Those before the position (read twice) are dropped."""
         if self._draining:
             return
-        expected = self._queue[-1].offset + 1 if self._queue else self.position
+        expected = self.expected
         if records and records[0].offset < expected:
             records = [record for record in records if record.offset >= expected]
         if records:
@@ -200,6 +201,11 @@ class PartitionTask:
         if self._draining:
             return Phase.DRAIN
         return Phase.REPLAY if self.position < self._replay_end else Phase.LIVE
+
+    @property
+    def expected(self) -> int:
+        """The next offset that has not come yet."""
+        return self._queue[-1].offset + 1 if self._queue else max(self.position, self._running)
 
     @property
     def wants_records(self) -> bool:
@@ -295,6 +301,7 @@ class PartitionTask:
         end = records[-1].offset + 1
         while self._arrivals and self._arrivals[0][1] <= end:
             self._arrivals.popleft()
+        self._running = end
         return RunBatch(records, end, replay)
 
     def _earliest(self, ready_at: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Record: what the runtime needs to know of one Kafka record."""
+"""Record: what the engine needs to know of one Kafka record."""
 
 from __future__ import annotations
 

@@ -1,0 +1,239 @@
+"""A Faust transport that hands on whole partition batches; scheme ``gress://``.
+
+Faust keeps the worker, the group, rebalancing, leader election and timers. This driver changes how
+messages are drained (one call per partition batch instead of one per event), where the client runs
+(on the worker's own loop: the hop to Faust's consumer thread costs more than the batch), and what
+happens to a partition when it comes and goes. Topics that no :class:`BatchSink` claims take
+Faust's own way, event by event, so agents work beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar, cast
+
+from aiokafka.errors import (
+    CommitFailedError,
+    ConsumerStoppedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport import consumer as faust_consumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+from mode.utils.futures import maybe_async
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from gress_ml.adapters.kafka.sink import BatchSink
+from gress_ml.errors import BrokerUnavailable
+
+T = TypeVar("T")
+
+#: How long one fetch waits for records when every partition may deliver.
+_IDLE_S = 1.0
+#: The same while a partition is paused: how soon it is asked again after it has room.
+_PAUSED_S = 0.005
+#: How long committed offsets are asked for before the worker gives up (a broker that restarts).
+_SEEK_PATIENCE_S = 30.0
+
+_REFUSED = (
+    CommitFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+
+class CommitRefusedError(Exception):
+    """The group has moved on: another owner may read the partition from the old offset."""
+
+
+class ConsumerOnLoop(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread without a thread: the client lives on the worker's own loop."""
+
+    wait_for_shutdown = False
+
+    def __init__(
+        self, consumer: Consumer, *, loop: asyncio.AbstractEventLoop, **kwargs: Any
+    ) -> None:
+        super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
+
+    async def start(self) -> None:
+        self._thread_started.set()
+        await self._default_start()
+
+    async def stop(self) -> None:
+        if self._started.is_set():
+            await Service.stop(self)
+
+    async def on_stop(self) -> None:
+        await self.on_thread_stop()
+
+    async def crash(self, reason: BaseException) -> None:
+        await Service.crash(self, reason)
+
+    async def call_thread(self, fun: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        return cast(T, await maybe_async(fun(*args, **kwargs)))
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await self.consumer.on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await self.consumer.on_partitions_assigned(assigned, generation_id)
+
+    def _stopped_set(self) -> None:
+        self._stopped.set()
+
+    def set_shutdown(self) -> None:
+        self._shutdown.set()
+
+    async def _stop_children(self) -> None:
+        await self._default_stop_children()
+
+    async def _stop_futures(self) -> None:
+        await self._default_stop_futures()
+
+    async def _stop_exit_stacks(self) -> None:
+        await self._default_stop_exit_stacks()
+
+
+class Consumer(driver.Consumer):
+    """Drains batches; opens and closes partitions at the sink; commits what the sink says."""
+
+    _thread: ConsumerOnLoop
+
+    @property
+    def sink(self) -> BatchSink:
+        return cast(BatchSink, cast(Any, self.app).batch_sink)
+
+    def _new_consumer_thread(self) -> ConsumerOnLoop:
+        return ConsumerOnLoop(self, loop=self.loop, beacon=self.beacon)
+
+    # --- records ----------------------------------------------------------------------------------
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                if not self.flow_active:
+                    await self.wait(cast(Any, self.can_resume_flow))  # mode waits for any Event
+                    continue
+                await self._drain_once()
+                await asyncio.sleep(0)  # a full fetch buffer must not starve heartbeats and timers
+        except ConsumerStoppedError:
+            if not self.app.should_stop:
+                raise
+
+    async def _drain_once(self) -> None:
+        active = self._get_active_partitions()
+        wanted = {tp for tp in active if tp.topic not in self.sink.topics or self.sink.wants(tp)}
+        if not wanted:  # an empty set would mean "all" to the fetcher
+            await asyncio.sleep(_PAUSED_S)
+            return
+        generation = self.app.consumer_generation_id
+        timeout = _IDLE_S if len(wanted) == len(active) else _PAUSED_S
+        fetched = await self._thread.getmany(wanted, timeout)
+        for tp, records in fetched.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return  # the partitions are no longer ours: these records are read again
+            if tp.topic in self.sink.topics:
+                self.sink.deliver(tp, records)
+            else:
+                await self._deliver_events(faust_consumer.ensure_TP(tp), records)
+
+    async def _deliver_events(self, tp: TP, records: Sequence[Any]) -> None:
+        """Faust's own way, for the topics of agents."""
+        for record in records:
+            message = self._to_message(tp, record)
+            read = self._read_offset[tp]
+            if read is not None and message.offset < read:
+                continue
+            if read and message.offset - read > 1 and self.app.topics.acks_enabled_for(tp.topic):
+                await self._add_gap(tp, read + 1, message.offset)
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+            self._read_offset[tp] = message.offset
+
+    # --- partitions come and go -------------------------------------------------------------------
+
+    async def perform_seek(self) -> None:
+        """Open each batch partition and read it from where its state begins.
+
+        Called when the group is stable. A broker that is away for a while is waited for.
+        """
+        patience = AsyncRetrying(
+            retry=retry_if_exception_type((KafkaError, asyncio.TimeoutError)),
+            wait=wait_exponential(0.1, max=2.0),
+            stop=stop_after_delay(_SEEK_PATIENCE_S),
+            reraise=True,
+        )
+        async for attempt in patience:
+            with attempt:
+                await super().perform_seek()
+                await self._open_batch_partitions()
+
+    async def _open_batch_partitions(self) -> None:
+        client = self._thread._ensure_consumer()
+        for tp in sorted(self.assignment()):
+            if tp.topic in self.sink.topics:
+                partition = TopicPartition(*tp)
+                committed = await client.committed(partition)
+                if committed is None:  # a new group: where ``auto_offset_reset`` puts it
+                    committed = await client.position(partition)
+                start = await self.sink.assigned(tp, committed)
+                client.seek(partition, start)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop reading, drain, commit: all before the group forms anew (KIP-62 gives the time)."""
+        self.stop_flow()
+        await self.sink.revoked([tp for tp in revoked if tp.topic in self.sink.topics])
+        await super().on_partitions_revoked(revoked)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's check of its per-event path; batch topics do not take it."""
+        if tp.topic not in self.sink.topics:
+            super().verify_event_path(now, tp)
+
+    # --- commit -----------------------------------------------------------------------------------
+
+    async def commit_batches(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Commit these offsets of batch topics now.
+
+        Raises CommitRefusedError when the group has moved on, BrokerUnavailable when it may pass.
+        """
+        client = self._thread._ensure_consumer()
+        wanted = {TopicPartition(*tp): OffsetAndMetadata(o, "") for tp, o in offsets.items()}
+        try:
+            await client.commit(wanted)
+        except _REFUSED as error:
+            raise CommitRefusedError(str(error)) from None
+        except KafkaError as error:
+            raise BrokerUnavailable(f"offsets could not be committed: {error!r}") from error
+
+
+class Fetcher(faust_consumer.Fetcher):
+    """Faust's fetcher, which ends quietly when it is cancelled while a rebalance is under way.
+
+    The original then wakes a supervisor that it may not have and takes the worker down with it.
+    """
+
+    @Service.task
+    async def _fetcher(self) -> None:
+        try:
+            await cast(Consumer, self.app.consumer)._drain_messages(self)
+        except asyncio.CancelledError:
+            self.log.debug("Fetcher cancelled")
+        finally:
+            self.set_shutdown()
+
+
+class Transport(driver.Transport):
+    """``gress://host:port``; the app must have a ``batch_sink``."""
+
+    Consumer: ClassVar[type[Consumer]] = Consumer
+    Fetcher: ClassVar[type[Fetcher]] = Fetcher

@@ -1,0 +1,116 @@
+"""Calls: runs operators, measures them, and holds those with a deadline to it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.batch import Batch
+from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME
+from gress_ml.operator import Operator, Output
+from gress_ml.ports import Clock
+from gress_ml.runtime.plan import Call
+
+AnyOperator = Operator[Any]
+
+
+@dataclass(slots=True)
+class _Job:
+    operator: AnyOperator
+    batch: Batch
+    done: threading.Event = field(default_factory=threading.Event)
+    output: Output | None = None
+    error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self.output = self.operator.process(self.batch)
+        except Exception as error:
+            self.error = error
+        self.done.set()
+
+
+class _Threads:
+    """Up to ``limit`` daemon threads: one that hangs must not keep the process from ending."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._threads = 0
+        self._busy = 0  # jobs not yet finished; changed under the lock
+        self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> int:
+        return self._busy
+
+    def start(self, job: _Job) -> bool:
+        """Begin the job; False when all threads are busy (some of them past their deadline)."""
+        with self._lock:
+            if self._busy >= self._limit:
+                return False
+            self._busy += 1
+            if self._busy > self._threads:
+                self._threads += 1
+                threading.Thread(target=self._work, name="gress-call", daemon=True).start()
+        self._jobs.put(job)
+        return True
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            try:
+                job.run()
+            finally:
+                with self._lock:
+                    self._busy -= 1
+
+
+class Calls:
+    """Runs ``process``: on the spot, or in a thread with a deadline and a fallback.
+
+    The caller's thread waits for a call with a deadline: handing the loop on in between costs more
+    than these calls take, and the wait is bounded by the deadline.
+    """
+
+    def __init__(self, clock: Clock, metrics: PrometheusMetrics) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._threads: dict[str, _Threads] = {}
+
+    def run(self, call: Call) -> Output:
+        """The operator's output, or its fallback. Raises what ``process`` raises."""
+        operator = call.step.operator
+        started = self._clock.monotonic()
+        deadline_s = operator.deadline_s
+        if deadline_s is None:
+            output = operator.process(call.batch)
+        else:
+            output = self._within(call, deadline_s)
+        elapsed = self._clock.monotonic() - started
+        self._metrics.record(STEP_TIME, elapsed, (call.step.name,))
+        if operator.timer is not None:
+            metric, labels = operator.timer
+            self._metrics.record(metric, elapsed, labels)
+        return output
+
+    def _within(self, call: Call, deadline_s: float) -> Output:
+        operator = call.step.operator
+        threads = self._threads.get(call.step.name)
+        if threads is None:
+            threads = self._threads[call.step.name] = _Threads(operator.max_concurrency)
+        job = _Job(operator, call.batch)
+        if not threads.start(job):
+            return operator.fallback(call.batch, "overload")
+        self._metrics.record(ACTIVE_PREDICTIONS, threads.busy)
+        in_time = job.done.wait(deadline_s)
+        self._metrics.record(ACTIVE_PREDICTIONS, threads.busy - in_time)
+        if not in_time:
+            return operator.fallback(call.batch, "timeout")
+        if job.error is not None:
+            raise job.error
+        assert job.output is not None
+        return job.output

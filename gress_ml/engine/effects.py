@@ -1,0 +1,257 @@
+"""Effects: what a batch's Result becomes outside. Performed by the shell, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
+
+from gress_ml.adapters.kafka.producer import (
+    Message,
+    OutputProducer,
+    TooLargeError,
+    partition_of,
+)
+from gress_ml.adapters.kafka.sink import Partition
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.errors import BrokerUnavailable, StoreUnavailable
+from gress_ml.metrics import DEAD_LETTERS, DEGRADED, OUTPUTS, STORE_ERRORS
+from gress_ml.operator import Lookup, Write
+from gress_ml.ports import Clock, FeatureStore, Float32
+from gress_ml.record import Record
+from gress_ml.runtime.plan import DeadLetter, Produced, Result
+
+log = structlog.get_logger(__name__)
+
+#: Headers that travel from an input to every output (W3C Trace Context).
+_TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
+#: What is kept of a dead letter that the broker will not take whole.
+_TRUNCATED_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """Messages for one partition, in order, with the positions of their input records."""
+
+    topic: str
+    partition: int
+    messages: Sequence[Message]
+    records: Sequence[int]
+
+    def halves(self) -> tuple[_Sending, _Sending]:
+        middle = len(self.messages) // 2
+        first = replace(self, messages=self.messages[:middle], records=self.records[:middle])
+        return first, replace(self, messages=self.messages[middle:], records=self.records[middle:])
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a batch came from, and where its dead letters go."""
+
+    partition: Partition
+    records: Sequence[Record]
+    dead_topic: str
+
+
+class Effects:
+    """Performs lookups, outputs, dead letters and feature-store writes for the partitions."""
+
+    def __init__(
+        self,
+        producer: OutputProducer,
+        store: FeatureStore,
+        metrics: PrometheusMetrics,
+        clock: Clock,
+    ) -> None:
+        self._producer = producer
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self._partitions: dict[str, int] = {}
+
+    async def fetch(self, lookups: Sequence[Lookup]) -> list[Float32 | None]:
+        """One matrix per lookup; None where the store is away."""
+        answers: list[Float32 | None] = []
+        for lookup in lookups:
+            try:
+                rows = await self._store.fetch(lookup.table, lookup.fields, lookup.keys)
+            except StoreUnavailable as error:
+                log.debug("lookup_degraded", table=lookup.table, error=str(error))
+                answers.append(None)
+            else:
+                answers.append(rows)
+        return answers
+
+    async def perform(
+        self, partition: Partition, records: Sequence[Record], result: Result, dead_topic: str
+    ) -> asyncio.Future[list[None]]:
+        """Send all that a batch made, in order; the future is done when everything is safe."""
+        self._note(result)
+        source = _Source(partition, records, dead_topic)
+        pending: list[Awaitable[None]] = []
+        for produced in result.produced:
+            sendings = await self._addressed(source, produced)
+            pending.extend([await self._begin(source, sending) for sending in sendings])
+        if result.dead:
+            pending.append(self._bury(source, result.dead))
+        if result.writes:
+            pending.append(self._write(result.writes))
+        return asyncio.gather(*pending)
+
+    def _note(self, result: Result) -> None:
+        self._metrics.record_all(result.measures)
+        for line in result.logs:
+            log.info("prediction", **line)
+        for system in result.degraded:
+            self._metrics.record(DEGRADED, 1, (system,))
+
+    async def _addressed(self, source: _Source, produced: Produced) -> list[_Sending]:
+        """Each message to its partition: the input's own where keys and counts allow it.
+
+        Same key and same number of partitions give the same partition, so nothing is hashed.
+        """
+        topic, own = source.partition
+        messages = [
+            Message(key, value, _traced(source.records[position]))
+            for key, value, position in zip(
+                produced.keys, produced.values, produced.records, strict=True
+            )
+        ]
+        count = await self._count(produced.topic)
+        if count == await self._count(topic) and _same_keys(produced, source.records):
+            return [_Sending(produced.topic, own, messages, produced.records)]
+        split: dict[int, tuple[list[Message], list[int]]] = {}
+        for message, position in zip(messages, produced.records, strict=True):
+            target = own % count if message.key is None else partition_of(message.key, count)
+            part = split.setdefault(target, ([], []))
+            part[0].append(message)
+            part[1].append(position)
+        return [_Sending(produced.topic, target, *part) for target, part in split.items()]
+
+    async def _count(self, topic: str) -> int:
+        count = self._partitions.get(topic)
+        if count is None:
+            async for attempt in _patiently(topic):
+                with attempt:
+                    count = await self._producer.partitions_of(topic)
+            assert count is not None
+            self._partitions[topic] = count
+        return count
+
+    async def _begin(self, source: _Source, sending: _Sending) -> Awaitable[None]:
+        """Hand over the first try now, so that order is that of the batches."""
+        delivery = await self._producer.deliver(
+            sending.topic, sending.partition, sending.messages, self._clock.wall_ms()
+        )
+        return self._finish(source, sending, delivery)
+
+    async def _finish(self, source: _Source, sending: _Sending, delivery: Awaitable[None]) -> None:
+        try:
+            await delivery
+        except TooLargeError as error:
+            await self._split_too_large(source, sending, error)
+        else:
+            self._metrics.record(OUTPUTS, len(sending.messages), (sending.topic,))
+
+    async def _split_too_large(
+        self, source: _Source, sending: _Sending, error: TooLargeError
+    ) -> None:
+        """Find the message that the broker refuses; its input becomes the dead letter."""
+        if len(sending.messages) == 1:
+            dead = DeadLetter(sending.records[0], sending.topic, "output_too_large", str(error))
+            await self._bury(source, [dead])
+            return
+        for half in sending.halves():
+            await (await self._begin(source, half))
+
+    async def _bury(self, source: _Source, dead: Sequence[DeadLetter]) -> None:
+        topic, own = source.partition
+        now = self._clock.wall_ms()
+        letters = []
+        for letter in dead:
+            letters.append(_letter(source.partition, source.records[letter.record], letter, now))
+            self._metrics.record(DEAD_LETTERS, 1, (topic, letter.code))
+        _log_dead(source, dead)
+        target = own % await self._count(source.dead_topic)
+        try:
+            await (await self._producer.deliver(source.dead_topic, target, letters, now))
+        except TooLargeError:
+            for message in map(_shortened, letters):
+                await (await self._producer.deliver(source.dead_topic, target, [message], now))
+
+    async def _write(self, writes: Iterable[Write]) -> None:
+        """Feature rows are a cache that later events renew: what is not taken is counted."""
+        for write in writes:
+            try:
+                await self._store.put(write.table, write.fields, write.keys, write.rows)
+            except StoreUnavailable as error:
+                self._metrics.record(STORE_ERRORS, 1, ("features",))
+                log.debug("feature_write_lost", table=write.table, error=str(error))
+
+
+def _patiently(topic: str) -> AsyncRetrying:
+    """A broker that is away, or a topic that is not made yet, is waited for, and said so."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type(BrokerUnavailable),
+        wait=wait_exponential(0.2, max=5.0),
+        before_sleep=lambda _: log.warning("waiting_for_topic", topic=topic),
+    )
+
+
+def _log_dead(source: _Source, dead: Sequence[DeadLetter]) -> None:
+    """One line per kind of fault in a batch: a flood of bad events must not become one of lines."""
+    first: dict[tuple[str, str], DeadLetter] = {}
+    count: Counter[tuple[str, str]] = Counter()
+    for letter in dead:
+        first.setdefault((letter.operator, letter.code), letter)
+        count[(letter.operator, letter.code)] += 1
+    for kind, letter in first.items():
+        log.warning(
+            "dead_letters",
+            topic=source.partition[0],
+            partition=source.partition[1],
+            first_offset=source.records[letter.record].offset,
+            count=count[kind],
+            operator=letter.operator,
+            code=letter.code,
+            reason=letter.message,
+        )
+
+
+def _same_keys(produced: Produced, records: Sequence[Record]) -> bool:
+    return all(
+        records[position].key is key
+        for key, position in zip(produced.keys, produced.records, strict=True)
+    )
+
+
+def _traced(record: Record) -> Sequence[tuple[str, bytes]]:
+    if not record.headers:
+        return ()
+    return [header for header in record.headers if header[0] in _TRACE_HEADERS]
+
+
+def _letter(source: Partition, record: Record, dead: DeadLetter, now_ms: int) -> Message:
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    headers = [
+        ("gress-error-code", dead.code.encode()),
+        ("gress-error-message", dead.message.encode()),
+        ("gress-source", f"{source[0]}-{source[1]}-{record.offset}".encode()),
+        ("gress-operator", dead.operator.encode()),
+        ("gress-time", moment.encode()),
+        *_traced(record),
+    ]
+    return Message(record.key, record.value, headers)
+
+
+def _shortened(letter: Message) -> Message:
+    value = letter.value
+    if value is None or len(value) <= _TRUNCATED_BYTES:
+        return letter
+    note = ("gress-truncated-from", str(len(value)).encode())
+    return Message(letter.key, value[:_TRUNCATED_BYTES], [*letter.headers, note])

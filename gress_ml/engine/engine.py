@@ -1,0 +1,186 @@
+"""Engine: the partitions that this worker owns, behind the transport's BatchSink."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
+
+from gress_ml.adapters.kafka.sink import Partition
+from gress_ml.engine.partition import PartitionRunner, Shell
+from gress_ml.errors import StoreUnavailable
+from gress_ml.metrics import QUEUE_DEPTH
+from gress_ml.operator import BatchPolicy
+from gress_ml.ports import ModelStore, SavedState
+from gress_ml.record import Record
+from gress_ml.runtime.decode import Decoder
+from gress_ml.runtime.plan import Plan, Route, Step
+from gress_ml.runtime.task import PartitionTask, Phase, TaskSettings
+from gress_ml.topology.topology import Input, Output, Topology
+
+log = structlog.get_logger(__name__)
+
+#: How long a partition may take to finish when it is taken away. Its group waits no longer than
+#: the rebalance timeout (KIP-62); what is not done by then is read again by the next owner.
+DRAIN_S = 5.0
+
+
+class Engine:
+    """Opens, feeds and drains partitions. ``on_failure`` is told when one cannot go on."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        models: ModelStore,
+        shell: Shell,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.topology = topology
+        self._models = models
+        self._shell = shell
+        self._on_failure = on_failure
+        self._inputs = {node.topic: node for node in topology.inputs.values()}
+        self._runners: dict[Partition, PartitionRunner] = {}
+        self._tasks: dict[Partition, asyncio.Task[None]] = {}
+        self._switches: dict[str, str] = {}
+
+    # --- BatchSink --------------------------------------------------------------------------------
+
+    @property
+    def topics(self) -> Collection[str]:
+        return self._inputs.keys()
+
+    async def assigned(self, partition: Partition, committed: int) -> int:
+        """Open the partition with the newest state at or before ``committed``."""
+        running = self._runners.get(partition)
+        if running is not None:  # told twice in one rebalance: go on where it stands
+            return running.task.expected
+        plan = build_plan(self.topology, self._inputs[partition[0]], self._models)
+        state = await self._restore(plan, partition, committed)
+        for switch, value in self._switches.items():
+            plan.control(switch, value)
+        start = committed if state is None else state.offset
+        settings = task_settings(self.topology, plan)
+        now = self._shell.clock.monotonic()
+        task = PartitionTask(
+            start=start, committed=committed, stateful=plan.stateful, settings=settings, now=now
+        )
+        dead_topic = self._inputs[partition[0]].dead_letters
+        runner = PartitionRunner(partition, plan, task, dead_topic, self._shell)
+        self._runners[partition] = runner
+        self._tasks[partition] = asyncio.create_task(self._run(runner))
+        log.info("partition_opened", topic=partition[0], partition=partition[1], offset=committed)
+        gc.freeze()  # what lives as long as the partition is not looked at by every collection
+        return start
+
+    async def revoked(self, partitions: Collection[Partition]) -> None:
+        """Drain these partitions together, within DRAIN_S."""
+        going = {p: self._runners.pop(p) for p in partitions if p in self._runners}
+        tasks = [self._tasks.pop(p) for p in going]
+        for runner in going.values():
+            runner.drain()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("drain_cut_short", partitions=len(late), after_s=DRAIN_S)
+        for runner in going.values():
+            runner.close()
+
+    def wants(self, partition: Partition) -> bool:
+        runner = self._runners.get((partition[0], partition[1]))
+        return runner is not None and runner.task.wants_records
+
+    def deliver(self, partition: Partition, records: Sequence[Record]) -> None:
+        runner = self._runners.get((partition[0], partition[1]))
+        if runner is not None:
+            runner.deliver(records)
+
+    # --- for the worker ---------------------------------------------------------------------------
+
+    @property
+    def partitions(self) -> Sequence[Partition]:
+        """The partitions that are open."""
+        return sorted(self._runners)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether no partition is replaying for its state."""
+        return all(r.task.phase is not Phase.REPLAY for r in self._runners.values())
+
+    def position(self, partition: Partition) -> int | None:
+        """The next offset to be decided; None when the partition is not open."""
+        runner = self._runners.get((partition[0], partition[1]))
+        return None if runner is None else runner.task.position
+
+    def switch(self, name: str, value: str) -> None:
+        """Set a run-time switch in every open partition and in those that will be opened."""
+        self._switches[name] = value
+        for runner in self._runners.values():
+            runner.plan.control(name, value)
+
+    def measure(self) -> None:
+        """Record what is sampled rather than counted."""
+        queued = sum(runner.task.queued for runner in self._runners.values())
+        self._shell.metrics.record(QUEUE_DEPTH, queued)
+
+    async def stop(self) -> None:
+        """Drain everything."""
+        await self.revoked(list(self._runners))
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _restore(self, plan: Plan, partition: Partition, committed: int) -> SavedState | None:
+        if not plan.stateful:
+            return None
+        state: SavedState | None = None
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable), wait=wait_exponential(0.1, max=5.0)
+        ):
+            with attempt:
+                state = await self._shell.snapshots.newest(
+                    self._shell.topology, *partition, committed
+                )
+        if state is not None:
+            plan.restore(state.steps)
+            log.info("state_restored", topic=partition[0], partition=partition[1], at=state.offset)
+        return state
+
+    async def _run(self, runner: PartitionRunner) -> None:
+        try:
+            await runner.run()
+        except Exception as error:
+            self._on_failure(error)
+
+
+def build_plan(topology: Topology, source: Input, models: ModelStore) -> Plan:
+    """The plan for one partition of an input, its operators opened."""
+    steps = [
+        Step(step.name, operator, step.source)
+        for step, operator in topology.build(models, source.name)
+    ]
+    routes = [_route(output) for output in topology.outputs_of(source.name)]
+    return Plan(source.name, Decoder(source.schema), steps, routes)
+
+
+def task_settings(topology: Topology, plan: Plan) -> TaskSettings:
+    """How a partition is worked: the smallest batch and shortest wait that anyone asks for."""
+    asked = [step.operator.batch_policy for step in plan.steps]
+    policies = [topology.settings.batch, *(policy for policy in asked if policy is not None)]
+    return replace(
+        TaskSettings(
+            commit_interval_s=topology.settings.commit_interval_s,
+            checkpoint_interval_s=topology.settings.checkpoint_interval_s,
+        ),
+        batch=BatchPolicy(min(p.size for p in policies), min(p.timeout_s for p in policies)),
+    )
+
+
+def _route(output: Output) -> Route:
+    when = None if output.when is None else output.when.evaluate
+    return Route(output.name, output.topic, output.source, output.fields, when, output.key)

@@ -1,0 +1,59 @@
+"""Health, readiness and metrics over HTTP, on loopback unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from gress_ml.adapters.prometheus import PrometheusMetrics
+
+Status = Callable[[], Mapping[str, Any]]
+
+
+class HttpServer:
+    """``/health``: the process is alive. ``/ready``: partitions assigned, models loaded, caught up.
+
+    ``ready`` answers a mapping with the member ``ready``; it is the body of both pages.
+    """
+
+    def __init__(self, host: str, port: int, metrics: PrometheusMetrics, status: Status) -> None:
+        self._host = host
+        self._port = port
+        self._metrics = metrics
+        self._status = status
+        self._runner: web.AppRunner | None = None
+        self.address = ""
+
+    async def start(self) -> None:
+        """Listen; port 0 takes a free one, ``address`` tells which. Raises OSError."""
+        app = web.Application()
+        app.router.add_get("/", self._index)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._page)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        host, port = self._runner.addresses[0][:2]
+        self.address = f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _index(self, _: web.Request) -> web.Response:
+        return web.Response(text="/health\n/ready\n/metrics\n")
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({**self._status(), "alive": True})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        status = self._status()
+        return web.json_response(status, status=200 if status["ready"] else 503)
+
+    async def _page(self, _: web.Request) -> web.Response:
+        headers = {"Content-Type": PrometheusMetrics.content_type}
+        return web.Response(body=self._metrics.page(), headers=headers)

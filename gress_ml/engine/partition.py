@@ -1,0 +1,209 @@
+"""PartitionRunner: performs the actions of one PartitionTask and reports what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from gress_ml.adapters.kafka.sink import Partition
+from gress_ml.adapters.kafka.transport import CommitRefusedError
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.calls import Calls
+from gress_ml.engine.effects import Effects
+from gress_ml.errors import BrokerUnavailable, StoreUnavailable
+from gress_ml.metrics import CHECKPOINT_DURATION, COMMITS, END_TO_END, EVENTS
+from gress_ml.ports import Clock, Float32, SavedState, SnapshotStore
+from gress_ml.record import Record
+from gress_ml.runtime.plan import Fetch, Plan, Result
+from gress_ml.runtime.task import Commit, Done, PartitionTask, RunBatch, SaveSnapshot, Wait
+
+log = structlog.get_logger(__name__)
+
+
+class Committer(Protocol):
+    """Makes an offset the group's own. The one place where a guarantee differs."""
+
+    async def commit(self, partition: Partition, offset: int) -> None:
+        """Raises CommitRefusedError, BrokerUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What all partitions of a worker share."""
+
+    topology: str
+    clock: Clock
+    calls: Calls
+    effects: Effects
+    committer: Committer
+    snapshots: SnapshotStore
+    metrics: PrometheusMetrics
+
+
+class PartitionRunner:
+    """Works one partition from its assignment to its revocation."""
+
+    def __init__(
+        self, partition: Partition, plan: Plan, task: PartitionTask, dead_topic: str, shell: Shell
+    ) -> None:
+        self.partition = partition
+        self.plan = plan
+        self.task = task
+        self._dead_topic = dead_topic
+        self._shell = shell
+        self._now = shell.clock.monotonic
+        self._wakeup: asyncio.Future[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._log = log.bind(topic=partition[0], partition=partition[1])
+
+    # --- told from outside ------------------------------------------------------------------------
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Records came."""
+        self._shell.metrics.record(EVENTS, len(records), (self.partition[0],))
+        self.task.receive(records, self._now())
+        self._wake()
+
+    def drain(self) -> None:
+        """Finish; ``run`` returns when nothing is under way."""
+        self.task.drain()
+        self._wake()
+
+    def close(self) -> None:
+        """Let go, also of what is still under way: the next owner reads it again."""
+        for background in self._background:
+            background.cancel()
+        self.plan.close()
+
+    # --- the loop ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Perform what the task says until it is done."""
+        while self._failure is None:
+            match self.task.next(self._now()):
+                case RunBatch() as batch:
+                    await self._run_batch(batch)
+                    await asyncio.sleep(
+                        0
+                    )  # other partitions, heartbeats and timers have their turn
+                case Commit(offset):
+                    self._spawn(self._commit(offset))
+                case SaveSnapshot(offset):
+                    # the state as it is now: later batches must not show in it
+                    self._spawn(self._save(SavedState(offset, self.plan.snapshot())))
+                case Wait(until):
+                    await self._sleep(until)
+                case Done():
+                    return
+        raise self._failure
+
+    async def _run_batch(self, batch: RunBatch) -> None:
+        result = await self._decide(batch)
+        if batch.replay:
+            self.task.replayed(batch.end)
+            return
+        settled = await self._shell.effects.perform(
+            self.partition, batch.records, result, self._dead_topic
+        )
+        self.task.launched(batch.end)
+        self._spawn(self._settle(batch, settled))
+
+    async def _decide(self, batch: RunBatch) -> Result:
+        """Drive the plan, granting its wishes."""
+        flow = self.plan.run(*self.partition, batch.records)
+        answer: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                wish = flow.send(answer) if error is None else flow.throw(error)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            answer, error = None, None
+            if isinstance(wish, Fetch):
+                answer = await self._fetch(wish, batch.replay)
+                continue
+            try:
+                answer = self._shell.calls.run(wish)
+            except Exception as raised:
+                error = raised
+
+    async def _fetch(self, wish: Fetch, replay: bool) -> Sequence[Float32 | None]:
+        # what is looked up flows into outputs, never into state: a replay does without
+        if replay:
+            return [None] * len(wish.lookups)
+        return await self._shell.effects.fetch(wish.lookups)
+
+    async def _settle(self, batch: RunBatch, settled: Awaitable[Any]) -> None:
+        await settled
+        self.task.acknowledged(batch.end)
+        oldest = batch.records[0].timestamp
+        latency_s = (self._shell.clock.wall_ms() - oldest) / 1000
+        self._shell.metrics.record(END_TO_END, max(latency_s, 0.0), (self.partition[0],))
+
+    async def _commit(self, offset: int) -> None:
+        try:
+            await self._shell.committer.commit(self.partition, offset)
+        except CommitRefusedError as error:
+            self._failed_commit("refused", offset, error)
+        except BrokerUnavailable as error:
+            self._failed_commit("unavailable", offset, error)
+        else:
+            self._shell.metrics.record(COMMITS, 1, ("committed",))
+            self.task.committed(offset, self._now())
+
+    def _failed_commit(self, result: str, offset: int, error: Exception) -> None:
+        self._log.warning("commit_failed", result=result, offset=offset, error=str(error))
+        self._shell.metrics.record(COMMITS, 1, (result,))
+        self.task.commit_failed(self._now())
+
+    async def _save(self, state: SavedState) -> None:
+        started = self._now()
+        try:
+            await self._shell.snapshots.save(self._shell.topology, *self.partition, state)
+        except StoreUnavailable as error:
+            self._log.warning("snapshot_failed", offset=state.offset, error=str(error))
+            self.task.save_failed(self._now())
+        else:
+            self._shell.metrics.record(
+                CHECKPOINT_DURATION, self._now() - started, (self._shell.topology,)
+            )
+            self.task.saved(state.offset, self._now())
+
+    # --- waiting ----------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work beside the loop; when it ends the task is asked anew."""
+        background = asyncio.create_task(work)
+        self._background.add(background)
+        background.add_done_callback(self._finished)
+
+    def _finished(self, background: asyncio.Task[None]) -> None:
+        self._background.discard(background)
+        if not background.cancelled() and (error := background.exception()) is not None:
+            self._log.error("partition_failed", error=repr(error))
+            self._failure = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+    async def _sleep(self, until: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._wakeup = loop.create_future()
+        timer: asyncio.TimerHandle | None = None
+        if until is not None:
+            timer = loop.call_later(max(until - self._now(), 0.0), self._wake)
+        try:
+            await self._wakeup
+        finally:
+            self._wakeup = None
+            if timer is not None:
+                timer.cancel()

@@ -1,0 +1,227 @@
+"""Worker: a topology as a Faust app, with its producer, health pages and clean shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import faust
+import structlog
+from aiokafka.errors import KafkaError
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
+
+from gress_ml.adapters.clock import SystemClock
+from gress_ml.adapters.kafka.committer import GroupCommitter
+from gress_ml.adapters.kafka.control import ControlReader
+from gress_ml.adapters.kafka.producer import OutputProducer
+from gress_ml.adapters.kafka.settings import KafkaSettings
+from gress_ml.adapters.kafka.sink import BatchSink
+from gress_ml.adapters.kafka.transport import Consumer
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.calls import Calls
+from gress_ml.engine.effects import Effects
+from gress_ml.engine.engine import Engine
+from gress_ml.engine.http import HttpServer
+from gress_ml.engine.partition import Shell
+from gress_ml.errors import BrokerUnavailable
+from gress_ml.metrics import CONSUMER_LAG
+from gress_ml.ports import FeatureStore, ModelStore, SnapshotStore
+from gress_ml.topology.topology import Topology
+
+log = structlog.get_logger(__name__)
+
+_SAMPLE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What the place decides, not the topology."""
+
+    kafka: KafkaSettings
+    http_host: str = "127.0.0.1"
+    http_port: int = 0  # 0: a free one
+    #: After a kill -9 the partitions stand still this long, until the group notices.
+    session_timeout_s: float = 6.0
+    #: A name that survives a restart (KIP-345): the partitions then wait for this worker instead.
+    instance_id: str | None = None
+    auto_offset_reset: str = "earliest"
+    max_poll_records: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The outside systems of a worker, apart from Kafka."""
+
+    models: ModelStore
+    features: FeatureStore
+    snapshots: SnapshotStore
+
+
+class BatchApp(faust.App):
+    """A Faust app whose batch topics go to a sink; agents, timers and leader election as ever."""
+
+    batch_sink: BatchSink
+
+    async def on_stop(self) -> None:
+        if self._consumer is not None:
+            self._consumer.stop_flow()
+        await self.batch_sink.revoked([(tp.topic, tp.partition) for tp in self._assignment or ()])
+        await super().on_stop()
+
+
+class Worker:
+    """One worker of a topology's group. ``run`` lasts until ``stop`` or a failure.
+
+    ``app`` is the Faust app: register agents and timers on it before ``run``. Raises what made it
+    fail, so that a supervisor can start a new one.
+    """
+
+    def __init__(self, topology: Topology, stores: Stores, settings: WorkerSettings) -> None:
+        self.topology = topology
+        self.metrics = PrometheusMetrics()
+        self._stores = stores
+        self._settings = settings
+        self._clock = SystemClock()
+        self._failure: BaseException | None = None
+        self._stopping = asyncio.Event()
+        self.producer = OutputProducer(settings.kafka.client)
+        self.app = self._new_app()
+        self.engine = Engine(topology, stores.models, self._shell(), self._fail)
+        self.app.batch_sink = self.engine
+        self.http = HttpServer(settings.http_host, settings.http_port, self.metrics, self.status)
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until told to stop. Raises what made the worker fail."""
+        async with contextlib.AsyncExitStack() as life:
+            await self.http.start()
+            life.push_async_callback(self.http.stop)
+            if not await self._connect():
+                return
+            life.push_async_callback(self.producer.stop)
+            life.push_async_callback(self._stores.features.close)
+            for background in (self._sample(), self._control().run()):
+                await life.enter_async_context(_beside(background))
+            await self._until_stopped()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Begin to end: drain, commit, leave the group."""
+        self._stopping.set()
+
+    def status(self) -> Mapping[str, Any]:
+        """The body of the health pages."""
+        open_partitions = self.engine.partitions
+        return {
+            "ready": bool(open_partitions) and self.engine.caught_up,
+            "topology": self.topology.name,
+            "partitions": [f"{topic}-{partition}" for topic, partition in open_partitions],
+            "caught_up": self.engine.caught_up,
+        }
+
+    async def _until_stopped(self) -> None:
+        await self.app.start()
+        app_ended = asyncio.ensure_future(self.app.wait_until_stopped())
+        told = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait([app_ended, told], return_when=asyncio.FIRST_COMPLETED)
+        if self._failure is None and self.app.crashed:
+            self._failure = self.app.crash_reason or RuntimeError("the Faust app crashed")
+        for waiting in (app_ended, told):
+            waiting.cancel()
+        await self.app.stop()
+
+    async def _connect(self) -> bool:
+        """Wait for Kafka, saying so; False when told to stop before it answered."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((BrokerUnavailable, KafkaError)),
+            wait=wait_exponential(0.2, max=5.0),
+            sleep=self._sleep,
+            before_sleep=lambda state: log.warning(
+                "waiting_for_kafka",
+                bootstrap=self._settings.kafka.bootstrap,
+                attempt=state.attempt_number,
+            ),
+        ):
+            if self._stopping.is_set():
+                return False
+            with attempt:
+                await self.producer.start()
+        return True
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.stop()
+
+    # --- parts ------------------------------------------------------------------------------------
+
+    def _new_app(self) -> BatchApp:
+        settings = self._settings
+        app = BatchApp(
+            self.topology.name,
+            broker=[f"gress://{address}" for address in settings.kafka.bootstrap.split(",")],
+            broker_credentials=settings.kafka.credentials,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=settings.session_timeout_s / 6,
+            broker_request_timeout=40.0,
+            broker_max_poll_records=settings.max_poll_records,
+            consumer_auto_offset_reset=settings.auto_offset_reset,
+            consumer_group_instance_id=settings.instance_id,
+            # our own pages, on loopback: Faust's web server listens on all interfaces
+            web_enabled=False,
+            autodiscover=False,
+            store="memory://",
+            topic_replication_factor=1,
+        )
+        for node in self.topology.inputs.values():
+            app.topics.add(app.topic(node.topic, internal=False, acks=False))
+        return app
+
+    def _shell(self) -> Shell:
+        return Shell(
+            topology=self.topology.name,
+            clock=self._clock,
+            calls=Calls(self._clock, self.metrics),
+            effects=Effects(self.producer, self._stores.features, self.metrics, self._clock),
+            committer=GroupCommitter(self._commit),
+            snapshots=self._stores.snapshots,
+            metrics=self.metrics,
+        )
+
+    async def _commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        await cast(Consumer, self.app.consumer).commit_batches(offsets)
+
+    def _control(self) -> ControlReader:
+        return ControlReader(self._settings.kafka.client, self.engine.switch)
+
+    async def _sample(self) -> None:
+        while True:
+            await asyncio.sleep(_SAMPLE_S)
+            self.engine.measure()
+            for topic, partition in self.engine.partitions:
+                position = self.engine.position((topic, partition))
+                end = self.app.consumer.highwater(faust.types.TP(topic, partition))
+                if end is not None and position is not None:
+                    lag = max(end - position, 0)
+                    self.metrics.record(CONSUMER_LAG, lag, (topic, str(partition)))
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Any) -> AsyncIterator[None]:
+    """Run a coroutine beside; it is cancelled at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
