@@ -1,0 +1,52 @@
+"""Find PostgreSQL's programs."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from gress_ml.dev.settings import POSTGRES_LINE
+from gress_ml.errors import ConfigError
+
+
+def postgres_binaries() -> Path:
+    """The folder with ``initdb`` and ``postgres``; the wheel's first, then the machine's."""
+    for folder in _candidates():
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    raise ConfigError(
+        "expected PostgreSQL's initdb and postgres, from the wheel pgserver or on PATH; install "
+        f"`pip install 'gress-ml[servers]'` (PostgreSQL {POSTGRES_LINE}) or `apt-get install "
+        "postgresql`, or name a running one in GRESS_POSTGRES"
+    )
+
+
+def runs_as(binaries: Path, uid: int | None) -> bool:
+    """Whether that account can reach and run them, and load their libraries."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the arguments are ours
+            [str(binaries / "postgres"), "--version"],
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
+            cwd="/",
+            capture_output=True,
+            check=False,
+        )
+    except PermissionError:
+        return False
+    return done.returncode == 0
+
+
+def _candidates() -> Iterator[Path]:
+    wheel = importlib.util.find_spec("pgserver")
+    if wheel is not None and wheel.origin is not None:
+        yield Path(wheel.origin).parent / "pginstall" / "bin"
+    on_path = shutil.which("postgres")
+    if on_path:
+        yield Path(on_path).resolve().parent
+    # Debian keeps them off PATH, one folder per version
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)

@@ -1,0 +1,52 @@
+"""Make topics that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+
+from gress_ml.errors import BrokerUnavailable, ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSettings:
+    """How a topic is made."""
+
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)  # e.g. {"cleanup.policy": "compact"}
+    replication: int = 1
+
+
+async def create_topics(bootstrap: str, topics: Mapping[str, TopicSettings]) -> None:
+    """Make the topics that are missing; those that exist stay as they are.
+
+    Raises ``BrokerUnavailable`` when Kafka does not answer, ``ConfigError`` when it refuses one.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        response = await admin.create_topics([_new(name, how) for name, how in topics.items()])
+    except KafkaConnectionError as error:
+        raise BrokerUnavailable(f"no Kafka broker answers at {bootstrap}: {error}") from error
+    except KafkaError as error:
+        raise ConfigError(f"Kafka at {bootstrap} refused to make topics: {error}") from error
+    finally:
+        await admin.close()
+    for name, code, *_ in response.topic_errors:
+        _check(name, code)
+
+
+def _new(name: str, how: TopicSettings) -> NewTopic:
+    return NewTopic(name, how.partitions, how.replication, topic_configs=dict(how.config))
+
+
+def _check(name: str, code: int) -> None:
+    if code in (0, TopicAlreadyExistsError.errno):
+        return
+    error = for_code(code)
+    raise ConfigError(
+        f"Kafka refused to make the topic {name!r}: {error.__name__} ({error.description})"
+    )
