@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gress_ml.bundle import Bundle
 from gress_ml.errors import ModelCorrupt
 from gress_ml.inference.ensemble import Ensemble, Standardised, Weights
@@ -122,7 +124,10 @@ def _require_answers(bundle: Bundle, predictor: AnyPredictor) -> None:
             f"{[*predictor.classes]}; found {answer.shape[-1]}. "
             "Put the right label_encoder.json into the bundle."
         )
-    low, high = (answer.min(), answer.max()) if predictor.classes else (0.0, 0.0)
+    finite = answer[np.isfinite(answer)]
+    if not (predictor.classes and finite.size):
+        return
+    low, high = finite.min(), finite.max()
     if low < -_PROBABILITY_SLACK or high > 1 + _PROBABILITY_SLACK:
         raise ModelCorrupt(
             f"{bundle.folder}: expected probabilities from 0 to 1, found {low:g} to {high:g}. "

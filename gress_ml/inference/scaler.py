@@ -42,7 +42,8 @@ class Scaler:
         return scaler
 
     def __call__(self, matrix: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """A new matrix of standardised features."""
-        scaled = matrix.astype(np.float32, copy=False) - self.mean
-        scaled /= self.scale
+        """A new matrix of standardised features; infinite where float32 is too small for one."""
+        with np.errstate(over="ignore"):
+            scaled = matrix.astype(np.float32, copy=False) - self.mean
+            scaled /= self.scale
         return scaled

@@ -35,6 +35,7 @@ def load(name: str, classes: tuple[str, ...] = FOUR, tmp: Path = GRAPHS) -> obje
         ("fixed_batch.onnx", "fixed batch size, expected a dynamic first axis"),
         ("zipmap.onnx", "Export again without ZipMap"),
         ("logits.onnx", "expected probabilities from 0 to 1, found"),
+        ("logarithm.onnx", "expected probabilities from 0 to 1, found"),
         ("rows_mixed.onnx", "rows that do not depend on each other"),
         ("random.onnx", "or on chance"),
     ],
