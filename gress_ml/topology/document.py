@@ -119,12 +119,23 @@ def _compose(text: str) -> _Node:
         raise Refused((1, 1), f"the file is larger than {MAX_BYTES:,} bytes")
     try:
         return _Composer(text).document()
+    except Refused:
+        raise
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise Refused(place, f"not valid YAML: {error.problem or error.context}") from None
-    except (YAMLError, ValueError) as error:
+        raise _invalid(error, text) from None
+    except YAMLError as error:
         raise Refused((1, 1), f"not valid YAML: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # the parser falls over some texts, e.g. an undeclared tag handle
+        raise Refused((1, 1), f"not valid YAML: {type(error).__name__}") from None
+
+
+def _invalid(error: MarkedYAMLError, text: str) -> Refused:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    message = f"not valid YAML: {error.problem or error.context}"
+    if any("${" in found for found in text.split("\n")[line : line + 1]):
+        message += "; inside {} and [] put '${NAME}' in quotes"
+    return Refused((line + 1, column + 1), message)
 
 
 def _place(event: Event) -> Place:

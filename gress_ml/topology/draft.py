@@ -23,8 +23,8 @@ class Draft:
     doubtful: set[str] = field(default_factory=set)
 
     def given(self, *path: str | int) -> bool:
-        """Whether the file has this key, with a right value or a wrong one."""
-        return path in self.document.values
+        """Whether the file has a value here, right or wrong; null is none."""
+        return self.document.get(path) is not None or path in self.document.unknown
 
     def misspelt(self, *path: str | int) -> bool:
         """Whether the file has this key under a wrong name, which has its finding."""
