@@ -94,8 +94,10 @@ def _each(check: Callable[[Subject], None], subjects: Sequence[Subject]) -> None
     for subject in subjects:
         try:
             check(subject)
-        except AssertionError as error:
-            raise AssertionError(f"example {subject.example.title!r}: {error}") from error
+        except Exception as error:
+            raised = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            title = subject.example.title
+            raise AssertionError(f"example {title!r}: {raised}{error}") from error
 
 
 def _waived(check: Check, reason: str) -> None:

@@ -147,7 +147,7 @@ def _assert_harmless(subject: Subject, batch: Batch, row: int, where: str) -> No
     _assert_origin(batch, output)
     offset = int(batch.offsets[row])
     if offset in {rejected.offset for rejected in output.rejected}:
-        effect = effect_of([output])
+        effect = effect_of(subject.run_parts(cut(batch, row + 1)))
         effect.rejected[:] = [reject for reject in effect.rejected if reject[0] != offset]
         without = effect_of([subject.run(batch.take(batch.offsets != offset))])
         assert_same(effect, without, f"{where}, rejected: the others")

@@ -45,7 +45,7 @@ class Subject:
         """The example's rows, with keys, and with offsets that have gaps as after a compaction."""
         batch = batch_of(self.example.rows, self.example.columns)
         rows = np.arange(len(batch))
-        keys = [f"key-{row % 2}".encode() for row in rows.tolist()]
+        keys = [f"key-{row * row % 3}".encode() for row in rows.tolist()]
         return replace(batch, offsets=100 + rows * 3, keys=keys, partition=7, topic="contract")
 
     def signature(self, operator: Operator[Any]) -> Columns:
