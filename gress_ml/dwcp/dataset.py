@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context
@@ -24,7 +24,15 @@ from gress_ml.dwcp.links import LINKS, Link
 from gress_ml.dwcp.payloads import PAYLOAD_TYPES, Corpus, generate, mutate, sizes
 from gress_ml.dwcp.profiles import profiles
 from gress_ml.dwcp.transfer_time import DEFAULT_CPU_PRICE
-from gress_ml.dwcp.transfers import Message, Payload, Place, describe, outcome_of, run_arm
+from gress_ml.dwcp.transfers import (
+    Message,
+    Payload,
+    Place,
+    a_moment_later,
+    describe,
+    outcome_of,
+    run_arm,
+)
 
 REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-south-1")
 
@@ -145,8 +153,9 @@ def _sample(
         vm_id=f"vm-{vm}",
         time_ms=time_ms,
     )
+    during = a_moment_later(place, np.random.default_rng((plan.seed, vm, number)))
     arms = {
-        name: run_arm(profile, payload, _a_moment_later(place, plan, vm, number), plan.cpu_price)
+        name: run_arm(profile, payload, during, plan.cpu_price)
         for name, profile in profiles().items()
     }
     cheapest = min(arms, key=lambda name: arms[name].cost)
@@ -158,21 +167,3 @@ def _sample(
         baseline_ratio=baseline_ratio(payload.data),
     )
     return Sample(transfer, outcome)
-
-
-def _a_moment_later(place: Place, plan: Plan, vm: int, number: int) -> Place:
-    """The link and host as they are during the transfer: near what was measured, not the same."""
-    rng = np.random.default_rng((plan.seed, vm, number))
-    link, host = place.link, place.host
-    jitter = min(0.3, link.jitter_ms / max(link.rtt_ms, 1e-3))
-    shake = np.exp(rng.normal(0.0, [0.05, jitter / 2, 0.3]))
-    return replace(
-        place,
-        link=replace(
-            link,
-            bandwidth_available_mbps=link.bandwidth_available_mbps * float(shake[0]),
-            rtt_ms=link.rtt_ms * float(shake[1]),
-            loss=min(0.5, link.loss * float(shake[2])),
-        ),
-        host=replace(host, cpu_usage=float(np.clip(host.cpu_usage + rng.normal(0, 3), 0, 99))),
-    )

@@ -7,9 +7,11 @@ after (:func:`outcome_of`). Agent and training use the same code.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 from gress_ml.dwcp import codecs, measure
 from gress_ml.dwcp.hosts import HostState, elapsed_ms
@@ -51,6 +53,27 @@ class Arm:
     streams: int
     total_ms: float
     cost: float
+
+
+def a_moment_later(place: Place, rng: np.random.Generator) -> Place:
+    """Link and host as they are during the transfer: near what was measured before, not the same.
+
+    Bandwidth moves by about 5 %, the round trip with its jitter, loss by about 30 %, CPU by 3 %.
+    """
+    link, host = place.link, place.host
+    jitter = min(0.3, link.jitter_ms / max(link.rtt_ms, 1e-3))
+    shake = np.exp(rng.normal(0.0, [0.05, jitter / 2, 0.3])).tolist()
+    cpu_usage = float(np.clip(host.cpu_usage + rng.normal(0.0, 3.0), 0.0, 99.0))
+    return replace(
+        place,
+        link=replace(
+            link,
+            bandwidth_available_mbps=link.bandwidth_available_mbps * shake[0],
+            rtt_ms=link.rtt_ms * shake[1],
+            loss=min(0.5, link.loss * shake[2]),
+        ),
+        host=replace(host, cpu_usage=cpu_usage),
+    )
 
 
 def describe(
