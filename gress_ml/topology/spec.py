@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from gress_ml.duration import Duration
-from gress_ml.schema import ColumnType
 from gress_ml.topology.block import Block
 from gress_ml.topology.ml import MlSpec
 
@@ -150,8 +149,3 @@ class TopologySpec(Block):
     """Topics to write."""
     ml: MlSpec = Field(default_factory=MlSpec)
     """Models, feature store and inference defaults."""
-
-
-def column_type(field: FieldSpec) -> ColumnType:
-    """The column type that a field is declared with."""
-    return ColumnType(field.type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from gress_ml.topology.findings import (
 )
 from gress_ml.topology.ml import ml_defaults
 from gress_ml.topology.topology import Step
-from gress_ml.topology.validation import PLACEHOLDER, Part, Validated, validate
+from gress_ml.topology.validation import PLACEHOLDER, Fault, Part, Validated, validate
 from gress_ml.topology.wiring import Wiring
 
 
@@ -57,14 +57,29 @@ class _Site:
                 return
         self._add(self._about(message, isinstance(error, ModelError)), message)
 
-    def missing(self, column: str, columns: Columns, source: str) -> None:
-        """Report a column that the operator reads and its input does not have."""
-        message = (
-            f"missing column {column!r}: step {self.name!r} reads it and {source!r} does not have "
-            f"it, only: {listing(columns)}"
-        )
-        named = (path for path, value in _leaves(self.part.value) if value == column)
-        self._add(next(named, None), message, nearest_hint(column, columns))
+    def missing(self, missing: Iterable[str], columns: Columns, source: str) -> None:
+        """Report columns that the operator reads and its input does not have.
+
+        One that the config names has its own place; the others are one finding at the operator.
+        """
+        leaves = [*_leaves(self.part.value)]
+        by_place: dict[KeyPath | None, list[str]] = {}
+        for column in sorted(missing):
+            named = next((path for path, value in leaves if value == column), None)
+            by_place.setdefault(named, []).append(column)
+        for path, names in by_place.items():
+            word = "column" if len(names) == 1 else "columns"
+            message = (
+                f"missing {word} {', '.join(map(repr, names))}: step {self.name!r} reads "
+                f"{'it' if len(names) == 1 else 'them'}, {source!r} has only: {listing(columns)}"
+            )
+            hint = nearest_hint(names[0], columns) if len(names) == 1 else ""
+            self._add(path, message, hint)
+
+    def columns_hold(self, faults: Iterable[Fault]) -> bool:
+        """Whether columns can be followed in spite of faults: a number never names a column."""
+        values = (self.part.document.get(self.part.origin(fault.path)) for fault in faults)
+        return all(isinstance(value, int | float) for value in values)
 
     def _about(self, message: str, of_model: bool) -> KeyPath | None:
         """The config key whose value the message mentions first; a model's key goes before."""
@@ -134,7 +149,7 @@ class StepChecker:
             return None
         columns = None if source is None else self._streams.get(source)
         step = Step(spec.name, operator_class, made.value, source or "")
-        reads = self._open(site, step, None if made.faults else columns, streams)
+        reads = self._open(site, step, columns if site.columns_hold(made.faults) else None, streams)
         return Step(step.name, operator_class, made.value, step.source, reads)
 
     def _check_side(self, i: int, source: str | None) -> None:
@@ -185,9 +200,8 @@ class StepChecker:
         reads = operator.reads()
         if columns is None:
             return reads
-        missing = sorted(reads - set(columns))
-        for column in missing:
-            site.missing(column, columns, step.source)
+        missing = reads - columns.keys()
+        site.missing(missing, columns, step.source)
         if not missing:
             streams[step.name] = operator.signature(columns)
             for side, inside in operator.sides(columns).items():

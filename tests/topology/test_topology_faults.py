@@ -255,6 +255,43 @@ def test_neither_schema_nor_fields_is_a_finding(check: Check) -> None:
     assert [(f.line, f.message) for f in found] == [(2, "missing key 'schema' or 'fields'")]
 
 
+def test_a_wrong_number_in_a_config_does_not_hide_a_missing_column_behind_it(
+    valid: str, check: Check
+) -> None:
+    found = check(valid.replace("batch_size: 32", "batch_size: 0").replace("label,", "lable,"))
+    assert [(f.line, f.path) for f in found] == [
+        (25, "steps[1].config.batch_size"),
+        (30, "outputs.decisions.fields[1]"),
+    ]
+
+
+OPERATOR = """
+from gress_ml import Operator, OperatorConfig, Output
+class Config(OperatorConfig):
+    pass
+class Reader(Operator[Config]):
+    name = "reader"
+    Config = Config
+    def reads(self): return frozenset({"b", "c", "a"})
+    def signature(self, columns): return columns
+    def process(self, batch): return Output(batch)
+"""
+
+
+def test_columns_that_no_key_names_are_one_finding_at_the_operator(tmp_path: Path) -> None:
+    (tmp_path / "operators").mkdir()
+    (tmp_path / "operators" / "reader.py").write_text(OPERATOR)
+    inputs = "inputs: {i: {topic: i, fields: {a: float}}}"
+    (tmp_path / "t.yaml").write_text(
+        f"name: t\n{inputs}\nsteps:\n- {{name: s, operator: reader}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_topology(tmp_path / "t.yaml")
+    assert [(f.line, f.column, f.message) for f in caught.value.findings] == [
+        (4, 23, "missing columns 'b', 'c': step 's' reads them, 'i' has only: a")
+    ]
+
+
 def test_several_inputs_need_a_choice(valid: str, check: Check) -> None:
     found = check(valid.replace("inputs:\n", "inputs:\n  other: {topic: o, fields: {a: float}}\n"))
     assert [(f.line, f.path) for f in found] == [(18, "steps[0]")]
