@@ -115,14 +115,16 @@ def bundled_features(config: FeatureExtractionConfig, context: Context) -> Featu
 
 
 def filled(batch: Batch, fields: tuple[str, ...], answer: Array | None) -> dict[str, Array]:
-    """The columns of the fields with their gaps filled from the answer, NaN where it has none."""
+    """The columns of the fields that change: gaps filled from the answer, NaN where it has none."""
     columns: dict[str, Array] = {}
     for index, name in enumerate(fields):
-        found = np.full(len(batch), np.nan) if answer is None else answer[:, index]
         if name not in batch:
-            columns[name] = found.astype(np.float64)
-        elif batch[name].dtype.kind == "f":
-            columns[name] = np.where(np.isnan(batch[name]), found, batch[name])
+            columns[name] = np.full(len(batch), np.nan)
+        if answer is None:
+            continue
+        known = columns.get(name, batch.columns.get(name))
+        if known is not None and known.dtype.kind == "f":
+            columns[name] = np.where(np.isnan(known), answer[:, index], known)
     return columns
 
 
@@ -213,7 +215,7 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
         if lookup := self.config.lookup:
             answer = batch.columns.get(self._lookup_name)
             found = filled(batch, lookup.fields, answer)
-            batch = batch.with_columns(found)
+            batch = batch.with_columns(found) if found else batch
             columns = {name: c for name, c in batch.columns.items() if name != self._lookup_name}
         vectors, rejected = self._features.transform(batch, self._state)
         made = {self.config.output: vectors}
