@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +18,6 @@ from gress_ml.dwcp.transfers import Message
 
 #: Pause before a folder in which nothing changed is looked at again.
 _IDLE_S = 0.5
-
-_END: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +86,8 @@ class Agent:
         self._folder, self._wire, self._on_result = folder, wire, on_result
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._stopped = asyncio.Event()
+        self._places = asyncio.Semaphore(self.settings.outstanding)
+        self._due = 0.0  # of the next offer, where there is a rate
         links, vms = self.settings.links, self.settings.vms
         self._mover = Mover(
             vms_of(links, vms, self.settings.seed, self.settings.region),
@@ -117,41 +117,35 @@ class Agent:
     # --- inner parts ------------------------------------------------------------------------------
 
     async def _offer_all(self) -> None:
-        places = asyncio.Semaphore(self.settings.outstanding)
-        due = time.monotonic()
-        offers = self._offers()
-        async with asyncio.TaskGroup() as group:
-            # Reading files and changing them would hold the event loop up.
-            while (offer := await asyncio.to_thread(next, offers, _END)) is not _END:
-                if offer is None:
-                    await self._pause(_IDLE_S)
-                    continue
-                await self._pause(due - time.monotonic())
-                due = max(due, time.monotonic()) + 1.0 / (self.settings.rate or float("inf"))
-                await places.acquire()
-                if self._stopped.is_set():
-                    break
-                self.counts.offered += 1
-                group.create_task(self._one(offer, places))
-
-    def _offers(self) -> Iterator[Offer | None]:
-        """Pass after pass; None where a pass found nothing to move."""
+        """Pass after pass; one begins when all of the last one has arrived."""
         passes = 0
         while not self._stopped.is_set() and passes != self.settings.passes:
             passes += 1
-            found = False
-            for offer in self._folder.one_pass():
-                found = True
-                yield offer
-            if not found:
-                yield None
+            before = self.counts.offered
+            await self._one_pass()
+            if self.counts.offered == before and self.settings.passes is None:
+                await self._pause(_IDLE_S)
+
+    async def _one_pass(self) -> None:
+        offers = self._folder.one_pass()
+        async with asyncio.TaskGroup() as group:
+            # Reading files and changing them would hold the event loop up.
+            while (offer := await asyncio.to_thread(next, offers, None)) is not None:
+                await self._pause(self._due - time.monotonic())
+                await self._places.acquire()
+                if self._stopped.is_set():
+                    break
+                if self.settings.rate is not None:
+                    self._due = max(self._due, time.monotonic()) + 1.0 / self.settings.rate
+                self.counts.offered += 1
+                group.create_task(self._one(offer))
 
     async def _pause(self, seconds: float) -> None:
         if seconds > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), seconds)
 
-    async def _one(self, offer: Offer, places: asyncio.Semaphore) -> None:
+    async def _one(self, offer: Offer) -> None:
         try:
             ticket = self._mover.ticket(offer, _now_ms())
             prepared = await asyncio.to_thread(self._mover.prepare, ticket)
@@ -160,7 +154,7 @@ class Agent:
             self._mover.learn(prepared, result)
             await self._wire.send(OUTCOMES, result.outcome)
         finally:
-            places.release()
+            self._places.release()
         self.counts.add(result)
         if self._on_result is not None:
             self._on_result(result)
