@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gress_ml.cli.models import open_models
+from gress_ml.engine.stores import open_models
 from gress_ml.errors import ConfigError, Finding
 from gress_ml.topology.load import load_topology
 from gress_ml.topology.topology import Topology

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gress_ml.cli.models import open_models
+from gress_ml.engine.stores import open_models
 from gress_ml.errors import ConfigError
 from gress_ml.topology.load import load_topology
 from gress_ml.topology.mermaid import mermaid

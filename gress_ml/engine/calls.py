@@ -28,7 +28,7 @@ class _Job:
     def run(self) -> None:
         try:
             self.output = self.operator.process(self.batch)
-        except Exception as error:
+        except Exception as error:  # handed to who waits
             self.error = error
         self.done.set()
 

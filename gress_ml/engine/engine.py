@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.engine.partition import PartitionRunner, Shell
+from gress_ml.engine.planning import build_plan, task_settings
 from gress_ml.errors import StoreUnavailable
 from gress_ml.metrics import QUEUE_DEPTH
-from gress_ml.operator import BatchPolicy
 from gress_ml.ports import ModelStore, SavedState
 from gress_ml.record import Record
-from gress_ml.runtime.decode import Decoder
-from gress_ml.runtime.plan import Plan, Route, Step
-from gress_ml.runtime.task import PartitionTask, Phase, TaskSettings
-from gress_ml.topology.topology import Input, Output, Topology
+from gress_ml.runtime.plan import Plan
+from gress_ml.runtime.task import PartitionTask, Phase
+from gress_ml.topology.topology import Topology
 
 log = structlog.get_logger(__name__)
 
@@ -154,33 +152,5 @@ class Engine:
     async def _run(self, runner: PartitionRunner) -> None:
         try:
             await runner.run()
-        except Exception as error:
+        except Exception as error:  # the worker decides what a failure means
             self._on_failure(error)
-
-
-def build_plan(topology: Topology, source: Input, models: ModelStore) -> Plan:
-    """The plan for one partition of an input, its operators opened."""
-    steps = [
-        Step(step.name, operator, step.source)
-        for step, operator in topology.build(models, source.name)
-    ]
-    routes = [_route(output) for output in topology.outputs_of(source.name)]
-    return Plan(source.name, Decoder(source.schema), steps, routes)
-
-
-def task_settings(topology: Topology, plan: Plan) -> TaskSettings:
-    """How a partition is worked: the smallest batch and shortest wait that anyone asks for."""
-    asked = [step.operator.batch_policy for step in plan.steps]
-    policies = [topology.settings.batch, *(policy for policy in asked if policy is not None)]
-    return replace(
-        TaskSettings(
-            commit_interval_s=topology.settings.commit_interval_s,
-            checkpoint_interval_s=topology.settings.checkpoint_interval_s,
-        ),
-        batch=BatchPolicy(min(p.size for p in policies), min(p.timeout_s for p in policies)),
-    )
-
-
-def _route(output: Output) -> Route:
-    when = None if output.when is None else output.when.evaluate
-    return Route(output.name, output.topic, output.source, output.fields, when, output.key)

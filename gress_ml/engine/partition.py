@@ -131,7 +131,7 @@ class PartitionRunner:
                 continue
             try:
                 answer = self._shell.calls.run(wish)
-            except Exception as raised:
+            except Exception as raised:  # the plan decides what a failed call means
                 error = raised
 
     async def _fetch(self, wish: Fetch, replay: bool) -> Sequence[Float32 | None]:

@@ -26,9 +26,9 @@ from gress_ml.engine.effects import Effects
 from gress_ml.engine.engine import Engine
 from gress_ml.engine.http import HttpServer
 from gress_ml.engine.partition import Shell
+from gress_ml.engine.stores import Stores
 from gress_ml.errors import BrokerUnavailable
 from gress_ml.metrics import CONSUMER_LAG
-from gress_ml.ports import FeatureStore, ModelStore, SnapshotStore
 from gress_ml.topology.topology import Topology
 
 log = structlog.get_logger(__name__)
@@ -49,15 +49,6 @@ class WorkerSettings:
     instance_id: str | None = None
     auto_offset_reset: str = "earliest"
     max_poll_records: int = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The outside systems of a worker, apart from Kafka."""
-
-    models: ModelStore
-    features: FeatureStore
-    snapshots: SnapshotStore
 
 
 class BatchApp(faust.App):

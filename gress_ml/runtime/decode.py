@@ -94,7 +94,7 @@ class Decoder:
                 else self._checked(value)
                 for value in [record.value for record in records]
             ]
-        except Exception:
+        except Exception:  # any fault of a row: find out which, one by one
             return self._one_by_one(records)
         return rows, records, []
 

@@ -177,7 +177,7 @@ def _process(step: Step, batch: Batch) -> Generator[Wish, Any, Output]:
             batch = _with_answers(batch, lookups, answers)
         output: Output = yield Call(step, batch)
         return output
-    except Exception as error:
+    except Exception as error:  # whatever an operator raises becomes data (law 6)
         if len(batch) == 1:
             why = f"{type(error).__name__}: {error}"
             dead = Rejected(int(batch.offsets[0]), "operator_failed", why)

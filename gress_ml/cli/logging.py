@@ -1,0 +1,38 @@
+"""Structured logs: JSON lines for machines, coloured ones for a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+def set_up_logging(format: LogFormat = LogFormat.AUTO, level: str = "info") -> None:  # noqa: A002
+    """Send our log lines and those of Faust and aiokafka (warnings) to standard error."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    shared: list[Any] = [structlog.stdlib.add_log_level, stamp]
+    plain = format is LogFormat.JSON or (format is LogFormat.AUTO and not sys.stderr.isatty())
+    renderer = structlog.processors.JSONRenderer() if plain else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    foreign = logging.StreamHandler(sys.stderr)
+    foreign.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[foreign], force=True)

@@ -1,0 +1,47 @@
+"""The ``gress`` command: one file per subcommand."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from gress_ml.cli import dev
+from gress_ml.cli.check import check
+from gress_ml.cli.graph import graph
+from gress_ml.cli.schema import schema
+from gress_ml.cli.switch import switch
+from gress_ml.cli.train import train
+from gress_ml.cli.worker import worker
+from gress_ml.errors import ConfigError, GressError
+
+app = typer.Typer(
+    name="gress",
+    help="Streaming machine-learning decisions on Kafka.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in (worker, check, graph, schema, switch, train):
+    app.command()(command)
+app.add_typer(dev.app, name="dev")
+
+
+def main() -> None:
+    """Run the command. Errors of our own are told in words, without a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        for finding in error.findings:
+            _say(str(finding))
+        sys.exit(1)
+    except GressError as error:
+        _say(str(error))
+        sys.exit(1)
+
+
+def _say(message: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"error: {message}", style="red", markup=False
+    )

@@ -1,0 +1,59 @@
+"""Opens the outside systems that a topology names, apart from Kafka."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gress_ml.adapters.clock import SystemClock
+from gress_ml.adapters.memory import MemoryFeatures
+from gress_ml.adapters.redis import RedisFeatures, RedisSettings
+from gress_ml.adapters.snapshots import FolderSnapshots
+from gress_ml.ports import FeatureStore, ModelStore, SnapshotStore
+from gress_ml.registry.local import LocalRegistry
+from gress_ml.registry.model_file import ModelFile
+from gress_ml.topology.ml import FeatureStoreSpec, MlSpec
+from gress_ml.topology.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The outside systems of a worker, apart from Kafka."""
+
+    models: ModelStore
+    features: FeatureStore
+    snapshots: SnapshotStore
+
+
+def open_stores(topology: Topology) -> Stores:
+    """Model registry, feature store and snapshots as the topology's settings say."""
+    settings = topology.settings
+    return Stores(
+        models=open_models(settings.ml, settings.project),
+        features=open_features(settings.ml.feature_store),
+        snapshots=FolderSnapshots(settings.checkpoint_dir),
+    )
+
+
+def open_models(ml: MlSpec, project: Path) -> LocalRegistry:
+    """The registry in ``base_path``, with the enabled single files of ``models:``.
+
+    Relative paths start at the project folder. Raises ModelError.
+    """
+    files = [
+        ModelFile(model.name, model.version, model.type, project / model.path)
+        for model in ml.models
+        if model.enabled
+    ]
+    return LocalRegistry(project / ml.model_registry.base_path, files)
+
+
+def open_features(spec: FeatureStoreSpec) -> FeatureStore:
+    """The feature store of an ``ml:`` block; one that is switched off finds nothing."""
+    clock = SystemClock()
+    if not spec.enabled:
+        return MemoryFeatures(clock, max_rows=0)
+    if spec.backend == "memory":
+        return MemoryFeatures(clock, ttl_s=spec.ttl)
+    url = spec.redis_addr if "://" in spec.redis_addr else f"redis://{spec.redis_addr}"
+    return RedisFeatures(url, clock, RedisSettings(ttl_s=spec.ttl))
