@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gress_ml.atomic import locked, new_folder, replace_file
 from gress_ml.bundle import MANIFEST, Bundle, Manifest
 from gress_ml.errors import ModelCorrupt, ModelError, ModelNotFound
-from gress_ml.registry.atomic import locked, new_folder, replace_file
 from gress_ml.registry.manifest import derive_manifest, read_json, read_manifest
 from gress_ml.registry.model_file import ModelFile, bundle_of
 from gress_ml.registry.safety import Limits, check, inside, refuse_pickle

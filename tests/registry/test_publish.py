@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from gress_ml.atomic import INCOMING, new_folder, replace_file
 from gress_ml.errors import ModelError, ModelNotFound
 from gress_ml.registry import LocalRegistry
-from gress_ml.registry.atomic import INCOMING, new_folder, replace_file
 
 PUSH_FOREVER = """
 import sys
