@@ -83,9 +83,8 @@ def agent(
         wire = KafkaWire(KafkaSettings.from_env(bootstrap=brokers).client)
         worker = Agent(source, wire, settings, show if verbose else None)
         counts = asyncio.run(_until_stopped(worker))
-    except (GressError, ValueError) as error:
-        Console(stderr=True).print(f"[red]agent:[/] {error}")
-        raise typer.Exit(1) from error
+    except ValueError as error:
+        raise GressError(str(error)) from error
     console.print(_table(counts))
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from gress_ml.cli import dev
+from gress_ml.cli.agent import agent
 from gress_ml.cli.check import check
 from gress_ml.cli.graph import graph
 from gress_ml.cli.schema import schema
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (worker, check, graph, schema, switch, train):
+for command in (worker, check, graph, schema, switch, train, agent):
     app.command()(command)
 app.add_typer(dev.app, name="dev")
 

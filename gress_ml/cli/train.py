@@ -59,9 +59,8 @@ def train(
                 trained = train_bundle(measured, folder, seed)
             console.print(_table(trained))
             _publish(folder, trained, version, models, alias)
-    except (GressError, ValueError, OSError) as error:
-        Console(stderr=True).print(f"[red]not published:[/] {error}")
-        raise typer.Exit(1) from error
+    except (ValueError, OSError) as error:
+        raise GressError(f"not published: {error}") from error
     console.print(f"published {NAME} {version} in {models}" + (f" as {alias}" if alias else ""))
 
 

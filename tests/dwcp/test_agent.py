@@ -67,7 +67,7 @@ async def test_every_file_is_moved_by_its_decision(folder: Path) -> None:
 async def test_our_own_messages_pass_our_own_decoder(folder: Path, name: str, schema: Any) -> None:
     wire = MemoryWire(decide("hde"))
     await moved(folder, wire, dual_run_share=0.5)
-    messages = [orjson.dumps(message) for topic, message in wire.sent if topic == f"dwcp.{name}"]
+    messages = [orjson.dumps(message) for message in getattr(wire, name)]
     records = [FileRecord(at, value) for at, value in enumerate(messages)]
     batch, rejected = Decoder(schema).decode("t", 0, records)
     assert len(batch) == 7
@@ -129,10 +129,13 @@ async def test_no_more_than_the_allowed_transfers_are_outstanding(folder: Path) 
     class Slow(MemoryWire):
         now = most = 0
 
-        async def send(self, topic: str, message: Message) -> None:
-            self.now += 1 if topic == "dwcp.transfers" else -1
+        async def offer(self, transfer: Message) -> None:
+            self.now += 1
             self.most = max(self.most, self.now)
-            await super().send(topic, message)
+            await super().offer(transfer)
+
+        async def report(self, outcome: Message) -> None:
+            self.now -= 1
 
     wire = Slow(decide("none"))
     await moved(folder, wire, outstanding=2)
@@ -153,7 +156,7 @@ async def test_stop_ends_an_endless_run_and_finishes_what_is_on_its_way(folder: 
     async with asyncio.timeout(20):
         counts = await agent.run()
     assert counts.offered == len(results) <= 13
-    assert len(wire.sent) == 2 * counts.offered
+    assert len(wire.transfers) == len(wire.outcomes) == counts.offered
 
 
 async def test_a_rate_is_not_passed(folder: Path) -> None:
@@ -165,7 +168,7 @@ async def test_a_rate_is_not_passed(folder: Path) -> None:
 
 async def test_a_broker_that_goes_away_ends_the_run_with_its_error(folder: Path) -> None:
     class Broken(MemoryWire):
-        async def send(self, topic: str, message: Message) -> None:
+        async def offer(self, transfer: Message) -> None:
             raise BrokerUnavailable("gone")
 
     with pytest.raises(BrokerUnavailable, match="gone"):

@@ -7,6 +7,16 @@ Reading order: ``folder`` (files to payloads), ``moving`` (one transfer, pure), 
 from gress_ml.dwcp.agent.agent import Agent, Counts, Settings
 from gress_ml.dwcp.agent.folder import Folder
 from gress_ml.dwcp.agent.moving import Result
-from gress_ml.dwcp.agent.wire import KafkaWire, MemoryWire, Wire
+from gress_ml.dwcp.agent.wire import KafkaWire, MemoryWire, Topics, Wire
 
-__all__ = ["Agent", "Counts", "Folder", "KafkaWire", "MemoryWire", "Result", "Settings", "Wire"]
+__all__ = [
+    "Agent",
+    "Counts",
+    "Folder",
+    "KafkaWire",
+    "MemoryWire",
+    "Result",
+    "Settings",
+    "Topics",
+    "Wire",
+]

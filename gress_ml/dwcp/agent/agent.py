@@ -12,7 +12,7 @@ from typing import Any
 
 from gress_ml.dwcp.agent.folder import Folder, Offer
 from gress_ml.dwcp.agent.moving import LATE, Mover, Prepared, Result, vms_of
-from gress_ml.dwcp.agent.wire import OUTCOMES, TRANSFERS, Wire
+from gress_ml.dwcp.agent.wire import Wire
 from gress_ml.dwcp.transfer_time import DEFAULT_CPU_PRICE
 from gress_ml.dwcp.transfers import Message
 
@@ -152,7 +152,7 @@ class Agent:
             decision = await self._ask(prepared)
             result = await asyncio.to_thread(self._mover.report, prepared, decision, _now_ms())
             self._mover.learn(prepared, result)
-            await self._wire.send(OUTCOMES, result.outcome)
+            await self._wire.report(result.outcome)
         finally:
             self._places.release()
         self.counts.add(result)
@@ -164,7 +164,7 @@ class Agent:
         request = prepared.transfer["request_id"]
         answer = self._waiting[request] = asyncio.get_running_loop().create_future()
         try:
-            await self._wire.send(TRANSFERS, prepared.transfer)
+            await self._wire.offer(prepared.transfer)
             return await asyncio.wait_for(answer, self.settings.timeout_s)
         except TimeoutError:
             return None

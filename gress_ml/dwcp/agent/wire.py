@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -13,7 +14,14 @@ from aiokafka.errors import KafkaError
 from gress_ml.dwcp.transfers import Message
 from gress_ml.errors import BrokerUnavailable
 
-TRANSFERS, DECISIONS, OUTCOMES = "dwcp.transfers", "dwcp.decisions", "dwcp.outcomes"
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of an agent."""
+
+    transfers: str = "dwcp.transfers"
+    decisions: str = "dwcp.decisions"
+    outcomes: str = "dwcp.outcomes"
 
 
 class Wire(Protocol):
@@ -23,8 +31,12 @@ class Wire(Protocol):
         """Connect; decisions made from now on will be seen. Raises BrokerUnavailable."""
         ...
 
-    async def send(self, topic: str, message: Message) -> None:
-        """Send one message, keyed by its VM; returns once it is on its way."""
+    async def offer(self, transfer: Message) -> None:
+        """Send a transfer, keyed by its VM; returns once it is on its way."""
+        ...
+
+    async def report(self, outcome: Message) -> None:
+        """Send an outcome, keyed by its VM; returns once it is on its way."""
         ...
 
     async def receive(self) -> Sequence[Message]:
@@ -39,8 +51,8 @@ class Wire(Protocol):
 class KafkaWire:
     """The topics of a Kafka cluster. ``client`` holds aiokafka's connection settings."""
 
-    def __init__(self, client: dict[str, Any]) -> None:
-        self._client = client
+    def __init__(self, client: dict[str, Any], topics: Topics | None = None) -> None:
+        self._client, self._topics = client, topics or Topics()
 
     async def start(self) -> None:
         self._producer = AIOKafkaProducer(**self._client, acks="all", linger_ms=2)
@@ -59,17 +71,24 @@ class KafkaWire:
 
     async def _follow_decisions(self) -> None:
         """From the end of each partition; returns when the ends are known."""
-        missing = sorted({TRANSFERS, DECISIONS, OUTCOMES} - set(await self._consumer.topics()))
+        missing = sorted({*astuple(self._topics)} - set(await self._consumer.topics()))
         if missing:
             raise BrokerUnavailable(f"there is no topic {', '.join(missing)}: create it first")
-        numbers = await self._producer.partitions_for(DECISIONS)
-        partitions = [TopicPartition(DECISIONS, number) for number in sorted(numbers)]
+        topic = self._topics.decisions
+        numbers = await self._producer.partitions_for(topic)
+        partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
         self._consumer.assign(partitions)
         await self._consumer.seek_to_end(*partitions)
         for partition in partitions:
             await self._consumer.position(partition)
 
-    async def send(self, topic: str, message: Message) -> None:
+    async def offer(self, transfer: Message) -> None:
+        await self._send(self._topics.transfers, transfer)
+
+    async def report(self, outcome: Message) -> None:
+        await self._send(self._topics.outcomes, outcome)
+
+    async def _send(self, topic: str, message: Message) -> None:
         try:
             await self._producer.send(topic, orjson.dumps(message), key=message["vm_id"].encode())
         except KafkaError as error:
@@ -92,22 +111,25 @@ class KafkaWire:
 
 
 class MemoryWire:
-    """No Kafka: ``decide`` answers each transfer, or not (None). ``sent`` keeps all messages."""
+    """No Kafka: ``decide`` answers each transfer, or not (None). Keeps what was sent."""
 
     def __init__(self, decide: Callable[[Message], Message | None]) -> None:
         self._decide = decide
         self._decisions: asyncio.Queue[Message] = asyncio.Queue()
-        self.sent: list[tuple[str, Message]] = []
+        self.transfers: list[Message] = []
+        self.outcomes: list[Message] = []
 
     async def start(self) -> None:
         """Nothing to connect."""
 
-    async def send(self, topic: str, message: Message) -> None:
-        self.sent.append((topic, message))
-        if topic == TRANSFERS:
-            decision = self._decide(message)
-            if decision is not None:
-                self._decisions.put_nowait(decision)
+    async def offer(self, transfer: Message) -> None:
+        self.transfers.append(transfer)
+        decision = self._decide(transfer)
+        if decision is not None:
+            self._decisions.put_nowait(decision)
+
+    async def report(self, outcome: Message) -> None:
+        self.outcomes.append(outcome)
 
     async def receive(self) -> Sequence[Message]:
         return [await self._decisions.get()]
