@@ -119,14 +119,12 @@ def _compose(text: str) -> _Node:
         raise Refused((1, 1), f"the file is larger than {MAX_BYTES:,} bytes")
     try:
         return _Composer(text).document()
-    except Refused:
-        raise
     except MarkedYAMLError as error:
         raise _invalid(error, text) from None
     except YAMLError as error:
         raise Refused((1, 1), f"not valid YAML: {str(error).splitlines()[0]}") from None
-    except Exception as error:  # the parser falls over some texts, e.g. an undeclared tag handle
-        raise Refused((1, 1), f"not valid YAML: {type(error).__name__}") from None
+    except (ValueError, AssertionError) as error:  # ruamel's own, at '\\U00110000' and '%YAML 1.9'
+        raise Refused((1, 1), f"not valid YAML: {error}") from None
 
 
 def _invalid(error: MarkedYAMLError, text: str) -> Refused:

@@ -102,6 +102,8 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: b\n\tc: d", (2, 1), "not valid YAML"),
         ("a: \x00", None, "not valid YAML"),
         ("a: !b!c d", None, "not valid YAML"),
+        ('a: "\\U00110000"', (1, 1), "not valid YAML"),
+        ("%YAML 1.9\n---\na: b", (1, 1), "not valid YAML"),
         ("a: b\n---\nc: d", (2, 1), "a second document"),
         ("", (1, 1), "the file is empty"),
         ("- a\n- b\n", (1, 1), "expected a mapping"),
