@@ -98,7 +98,7 @@ def _private_package(folder: Path) -> str:
 def _import(name: str, file: str, *, own: bool = False) -> ModuleType | Problem:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 - whatever a foreign module does
+    except Exception as error:  # noqa: BLE001, RUF100 - whatever a foreign module does
         return Problem(file, _line_of(error, file), f"{type(error).__name__}: {error}", own)
 
 

@@ -123,7 +123,7 @@ def _compose(text: str) -> _Node:
         raise _invalid(error, text) from None
     except YAMLError as error:
         raise Refused((1, 1), f"not valid YAML: {str(error).splitlines()[0]}") from None
-    except (ValueError, AssertionError) as error:  # ruamel's own, at '\\U00110000' and '%YAML 1.9'
+    except (ValueError, AssertionError) as error:  # ruamel's, e.g. at '%YAML 1.9'
         raise Refused((1, 1), f"not valid YAML: {error}") from None
 
 

@@ -181,7 +181,7 @@ class StepChecker:
             return frozenset()
         except GressError as error:
             site.fault(error)
-        except Exception as error:  # noqa: BLE001 - a bug of an operator is a finding
+        except Exception as error:  # noqa: BLE001, RUF100 - a bug of an operator is a finding
             message = f"operator {step.operator_class.name!r} failed: {type(error).__name__}"
             self._draft.at_value(site.operator_path, f"{message}: {error}")
         finally:
