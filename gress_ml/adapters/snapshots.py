@@ -79,11 +79,16 @@ class FolderSnapshots:
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
-        written = sorted(_offsets(path.parent).values(), key=lambda p: p.stat().st_mtime_ns)
-        for old in written[: -self._keep]:
+        self._prune(path)
+
+    def _prune(self, written: Path) -> None:
+        """Keep the last written ones: by time, not offset, as a replay starts at low offsets."""
+        others = {o: p for o, p in _offsets(written.parent).items() if p != written}
+        by_age = sorted((p.stat().st_mtime_ns, offset, p) for offset, p in others.items())
+        for _, _, old in by_age[: max(0, len(by_age) - self._keep + 1)]:
             old.unlink(missing_ok=True)
-        now_ns = path.stat().st_mtime_ns
-        for left in path.parent.glob(INCOMING + "*"):  # by a writer that was killed
+        now_ns = written.stat().st_mtime_ns
+        for left in written.parent.glob(INCOMING + "*"):  # by a writer that was killed
             if left.stat().st_mtime_ns < now_ns - _STALE_NS:
                 left.unlink(missing_ok=True)
 
