@@ -11,8 +11,10 @@ from gress_ml.cli import dev
 from gress_ml.cli.agent import agent
 from gress_ml.cli.check import check
 from gress_ml.cli.graph import graph
+from gress_ml.cli.replay import replay
 from gress_ml.cli.schema import schema
 from gress_ml.cli.switch import switch
+from gress_ml.cli.test import test
 from gress_ml.cli.train import train
 from gress_ml.cli.worker import worker
 from gress_ml.errors import ConfigError, GressError
@@ -24,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (worker, check, graph, schema, switch, train, agent):
+for command in (worker, agent, check, test, replay, graph, schema, switch, train):
     app.command()(command)
 app.add_typer(dev.app, name="dev")
 

@@ -32,5 +32,5 @@ def task_settings(topology: Topology, plan: Plan) -> TaskSettings:
 
 
 def _route(output: Output) -> Route:
-    when = None if output.when is None else output.when.evaluate
+    when = None if output.when is None else output.when.mask
     return Route(output.name, output.topic, output.source, output.fields, when, output.key)
