@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from gress_ml.dev.servers import Servers, ServerStatus
+from gress_ml.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gress_ml.dev.servers import Servers, ServerStatus
 
 app = typer.Typer(
     help="Real Kafka, Redis and PostgreSQL on this machine, without containers.",
@@ -38,7 +43,7 @@ def up(
     Servers named in GRESS_KAFKA, GRESS_REDIS and GRESS_POSTGRES are used instead of our own.
     """
     console = Console()
-    servers = Servers()
+    servers = _servers()
     before = time.monotonic()
     with console.status("starting the servers (the first time, Kafka is fetched: 43 MB)"):
         servers.up(only, mock_kafka=mock_kafka)
@@ -49,7 +54,15 @@ def up(
 @app.command()
 def status() -> None:
     """Show each server: version, address, process, memory, state."""
-    Console().print(_table(Servers().status()))
+    Console().print(_table(_servers().status()))
+
+
+@app.command()
+def env() -> None:
+    """Print the addresses as shell commands, for `eval "$(gress dev env)"`."""
+    for name, address in asdict(_servers().addresses()).items():
+        if address:
+            typer.echo(f"export GRESS_{name.upper()}={shlex.quote(address)}")
 
 
 @app.command()
@@ -59,10 +72,21 @@ def down(
     ] = False,
 ) -> None:
     """End the servers and remove their data."""
-    servers = Servers()
+    servers = _servers()
     servers.down(keep_data=keep_data)
     kept = f"; data kept in {servers.home}" if keep_data else ""
     Console().print(f"down{kept}")
+
+
+def _servers() -> Servers:
+    """Imported here: who runs a worker in production has no servers and not this extra."""
+    try:
+        from gress_ml.dev.servers import Servers
+    except ImportError as error:
+        raise ConfigError(
+            f"`gress dev` needs the package {error.name}; install `pip install 'gress-ml[servers]'`"
+        ) from error
+    return Servers()
 
 
 def redacted(address: str) -> str:

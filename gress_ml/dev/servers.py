@@ -60,7 +60,7 @@ class ServerStatus:
     address: str  # may hold a password: print it only redacted
     pid: int  # 0: not ours, or not running
     memory_bytes: int
-    state: str  # running | not answering | died | stopped | external | not started
+    state: str  # running | died | stopped | not started | external; or (external,) not answering
 
 
 def home_from_environment() -> Path:
@@ -84,7 +84,13 @@ class Servers:
         kinds = {name: "mock-kafka" if mock_kafka and name == "kafka" else name for name in wanted}
         with home_lock(self.home):
             self._all_up([_KINDS[kind] for kind in kinds.values()])
-            return self._addresses()
+            records = read_records(self.home)
+        return Addresses(**{name: _address(name, records.get(name)) for name in NAMES})
+
+    def addresses(self) -> Addresses:
+        """Where the servers are that run now."""
+        records = read_records(self.home)
+        return Addresses(**{name: _address(name, records.get(name)) for name in NAMES})
 
     def status(self) -> list[ServerStatus]:
         """How each server is now. Starts, changes and waits for nothing."""
@@ -105,7 +111,8 @@ class Servers:
         """Start one server again on its port and data; its address."""
         (name,) = _checked([name])
         with home_lock(self.home):
-            return self._up(_KINDS[self._own_record(name).kind])
+            (address,) = self._all_up([_KINDS[self._own_record(name).kind]])
+            return address
 
     def down(self, *, keep_data: bool = False) -> None:
         """End all servers that were started here. Without ``keep_data`` nothing is left."""
@@ -124,7 +131,8 @@ class Servers:
             else:
                 self._remove_home()
 
-    def _all_up(self, servers: Sequence[Server]) -> None:
+    def _all_up(self, servers: Sequence[Server]) -> list[str]:
+        """In threads: they start side by side, and callers may be inside an event loop."""
         with ThreadPoolExecutor(max_workers=len(NAMES)) as pool:
             futures = [pool.submit(self._up, server) for server in servers]
         errors = [error for future in futures if (error := future.exception())]
@@ -132,13 +140,14 @@ class Servers:
             raise GressError("\n\n".join(str(error) for error in errors)) from errors[0]
         if errors:
             raise errors[0]
+        return [future.result() for future in futures]
 
     def _up(self, server: Server) -> str:
-        external = os.environ.get(server.variable)
+        record = read_records(self.home).get(server.name)
+        external = _external(server, record)
         if external:
             _wait_for_external(server, external)
             return external
-        record = read_records(self.home).get(server.name)
         if record is not None and record.kind != server.kind:
             self._give_way(record, server)
             record = None
@@ -198,18 +207,14 @@ class Servers:
     def _log(self, server: Server) -> Path:
         return self.home / f"{server.kind}.log"
 
-    def _addresses(self) -> Addresses:
-        records = read_records(self.home)
-        return Addresses(**{name: _address(name, records.get(name)) for name in NAMES})
-
     def _own_record(self, name: str) -> Record:
+        record = read_records(self.home).get(name)
         variable = _KINDS[name].variable
-        if os.environ.get(variable):
+        if _external(_KINDS[name], record):
             raise ConfigError(
                 f"{name} is the one named in {variable}, which was not started here and is not "
                 f"touched; unset {variable} to use one of our own"
             )
-        record = read_records(self.home).get(name)
         if record is None:
             raise ConfigError(
                 f"{name} was not started in {self.home}; start it with `gress dev up`"
@@ -242,31 +247,37 @@ def _checked(only: Iterable[str] | None) -> list[str]:
 
 
 def _status(name: str, record: Record | None) -> ServerStatus:
-    external = os.environ.get(_KINDS[name].variable)
+    external = _external(_KINDS[name], record)
     if external:
-        version, state = _ask(_KINDS[name], external, "external")
+        version, state = _ask(_KINDS[name], external, "external", "external, not answering")
         return ServerStatus(name, "external", version, external, 0, 0, state)
     if record is None:
         return ServerStatus(name, name, "", "", 0, 0, "not started")
     if not alive(record.process):
         state = "died" if record.pid else "stopped"
         return ServerStatus(name, record.kind, record.version, record.address, 0, 0, state)
-    _, state = _ask(_KINDS[record.kind], record.address, "running")
+    _, state = _ask(_KINDS[record.kind], record.address, "running", "not answering")
     memory = memory_bytes(record.process)
     return ServerStatus(
         name, record.kind, record.version, record.address, record.pid, memory, state
     )
 
 
-def _ask(server: Server, address: str, good: str) -> tuple[str, str]:
+def _ask(server: Server, address: str, good: str, bad: str) -> tuple[str, str]:
     try:
         return server.probe(address), good
     except NotAnswering:
-        return "", "not answering"
+        return "", bad
+
+
+def _external(server: Server, record: Record | None) -> str:
+    """The server that the environment names, unless that is the one that was started here."""
+    named = os.environ.get(server.variable, "")
+    return "" if record is not None and named == record.address else named
 
 
 def _address(name: str, record: Record | None) -> str:
-    external = os.environ.get(_KINDS[name].variable)
+    external = _external(_KINDS[name], record)
     if external:
         return external
     return record.address if record is not None and alive(record.process) else ""

@@ -29,6 +29,11 @@ async def create_topics(bootstrap: str, topics: Mapping[str, TopicSettings]) -> 
     try:
         await admin.start()
         response = await admin.create_topics([_new(name, how) for name, how in topics.items()])
+    except AttributeError as error:  # what aiokafka makes of a cluster that has no controller
+        raise ConfigError(
+            f"the cluster at {bootstrap} has no controller, so it makes no topics on request; "
+            "librdkafka's mock cluster is like that: there, topics are made when first used"
+        ) from error
     except KafkaConnectionError as error:
         raise BrokerUnavailable(f"no Kafka broker answers at {bootstrap}: {error}") from error
     except KafkaError as error:
