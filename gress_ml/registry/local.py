@@ -13,7 +13,12 @@ from typing import Any
 from gress_ml.atomic import locked, new_folder, replace_file
 from gress_ml.bundle import MANIFEST, Bundle, Manifest
 from gress_ml.errors import ModelCorrupt, ModelError, ModelNotFound
-from gress_ml.registry.manifest import derive_manifest, read_json, read_manifest
+from gress_ml.registry.manifest import (
+    derive_manifest,
+    read_fingerprint,
+    read_json,
+    read_manifest,
+)
 from gress_ml.registry.model_file import ModelFile, bundle_of
 from gress_ml.registry.safety import Limits, check, inside, refuse_pickle
 from gress_ml.registry.version import Version
@@ -240,6 +245,12 @@ class LocalRegistry:
                     f"{path}: expected only the files of the manifest {sorted(known)}, "
                     "found one more. Take it away or publish a new version."
                 )
+        found = read_fingerprint(folder, manifest.files)
+        if found != manifest.feature_fingerprint:
+            raise ModelCorrupt(
+                f"{folder}: expected features of fingerprint {manifest.feature_fingerprint!r}, as "
+                f"the manifest says; found {found!r} from its feature schema. Publish it again."
+            )
         return Bundle(folder, manifest)
 
     def _said(self, source: Path | Sequence[Path]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -26,9 +27,8 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[FeatureStore]:
     if request.param == "memory":
         made: FeatureStore = MemoryFeatures(SystemClock(), ttl_s=60)
     else:
-        server = request.getfixturevalue("shared_redis")
-        server.flush()
-        made = RedisFeatures(server.url, SystemClock(), RedisSettings(ttl_s=60, timeout_s=2))
+        settings = RedisSettings(prefix=uuid.uuid4().hex, ttl_s=60, timeout_s=2)
+        made = RedisFeatures(request.getfixturevalue("redis_url"), SystemClock(), settings)
     yield made
     await made.close()
 

@@ -63,6 +63,10 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"loader: Extra inputs",
     ),
     "traversal": (lambda f: edit_manifest(f, traverse), r"files\.trees\.path: String should match"),
+    "other features": (
+        lambda f: edit_manifest(f, lambda m: m.update(feature_fingerprint="f" * 64)),
+        r"expected features of fingerprint 'ffff",
+    ),
     "renamed": (
         lambda f: edit_manifest(f, lambda m: m.update(version="9.9.9")),
         r"expected selector 1\.0\.0, found selector 9\.9\.9",
