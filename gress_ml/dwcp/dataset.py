@@ -20,7 +20,7 @@ import orjson
 
 from gress_ml.dwcp.codecs import baseline_ratio
 from gress_ml.dwcp.hosts import Host
-from gress_ml.dwcp.links import LINKS, Link
+from gress_ml.dwcp.links import LINKS, REGIONS, Link
 from gress_ml.dwcp.payloads import PAYLOAD_TYPES, Corpus, generate, mutate, sizes
 from gress_ml.dwcp.profiles import profiles
 from gress_ml.dwcp.transfer_time import DEFAULT_CPU_PRICE
@@ -33,8 +33,6 @@ from gress_ml.dwcp.transfers import (
     outcome_of,
     run_arm,
 )
-
-REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-south-1")
 
 #: 2026-01-05T00:00:00Z, a Monday: when the simulated transfers begin.
 START_MS = 1_767_571_200_000

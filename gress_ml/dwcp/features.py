@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gress_ml.dwcp.dataset import REGIONS
 from gress_ml.dwcp.events import MAX_MBPS, MAX_MS, MAX_RATIO
-from gress_ml.dwcp.links import LINKS
+from gress_ml.dwcp.links import LINKS, REGIONS
 from gress_ml.features import FeatureSetSpec
 
 #: Name of the schema, as decisions carry it.

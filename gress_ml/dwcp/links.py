@@ -42,6 +42,10 @@ LINKS: Mapping[str, LinkProfile] = MappingProxyType(
 )
 
 
+#: Regions that simulated VMs are in.
+REGIONS = ("us-east-1", "us-west-2", "eu-west-1", "ap-south-1")
+
+
 @dataclass(frozen=True, slots=True)
 class LinkState:
     """A link at one moment, as an agent measures it."""

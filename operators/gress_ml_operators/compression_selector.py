@@ -28,6 +28,7 @@ from pydantic import Field, model_validator
 from gress_ml.batch import Array, Batch, concat
 from gress_ml.bundle import Bundle
 from gress_ml.dwcp import rules
+from gress_ml.dwcp.features import feature_spec
 from gress_ml.dwcp.profiles import ALGORITHMS, AMST, DEFAULT_STREAMS, HDE, profiles
 from gress_ml.errors import ModelCorrupt, SchemaError
 from gress_ml.features import FeatureSet
@@ -41,7 +42,15 @@ from gress_ml.metrics import (
     Measure,
     Metric,
 )
-from gress_ml.operator import BatchPolicy, Context, Operator, OperatorConfig, Output, Rejected
+from gress_ml.operator import (
+    BatchPolicy,
+    Context,
+    Example,
+    Operator,
+    OperatorConfig,
+    Output,
+    Rejected,
+)
 from gress_ml.schema import Column, Columns, ColumnType, FeatureVector, columns_of
 
 
@@ -436,3 +445,63 @@ def _merged(first: Output, second: Output) -> Output:
         measures=(*first.measures, *second.measures),
         logs=(*first.logs, *second.logs),
     )
+
+
+# --- examples -------------------------------------------------------------------------------------
+
+_EXAMPLE = {"model": "compression-selector@1.0.0", "batch_size": 4, "cache_size": 0}
+_EXAMPLE_VECTOR = FeatureSet(feature_spec()).vector
+_EXAMPLE_COLUMNS = columns_of(
+    [
+        Column("request_id", ColumnType.STRING),
+        Column("vm_id", ColumnType.STRING),
+        Column("features", ColumnType.VECTOR, nullable=True, features=_EXAMPLE_VECTOR),
+    ]
+)
+# In the order of the 17 features.
+_WAN = [60, 4, 80, 1.31, 1.5, 7.9, 0.05, 35, 0.2, 40, 95, 60, 3, 38, 0.74, 3, 1]
+_METRO = [4, 0.3, 650, 130, 1, 5.1, 0.6, 35, 0.2, 4, 85, 300, 3, 3.4, 0.46, 2, 1]
+_DC = [0.15, 0.01, 7000, 6087, 1, 7.9, 0.01, 60, 0.2, 1, 5, 4000, 3, 0.05, 0.57, 1, 1]
+_NO_HISTORY = [None if at == 9 else value for at, value in enumerate(_WAN)]
+_EXAMPLE_ROWS = (
+    {"request_id": "r-1", "vm_id": "vm-1", "features": _WAN},
+    {"request_id": "r-2", "vm_id": "vm-1", "features": _METRO},
+    {"request_id": "r-3", "vm_id": "vm-2", "features": _DC},
+    {"request_id": "r-4", "vm_id": "vm-2", "features": _NO_HISTORY},
+)
+
+CompressionSelector.examples = (
+    Example(
+        title="A slow link, a city and a data centre; and a row that the rules have to decide",
+        config=_EXAMPLE,
+        columns=_EXAMPLE_COLUMNS,
+        rows=_EXAMPLE_ROWS,
+        expected=(
+            {"request_id": "r-1", "algorithm": "hde", "codec": "zstd-max", "reason": "model"},
+            {"request_id": "r-2", "algorithm": "amst", "codec": "lz4", "reason": "model"},
+            {"request_id": "r-3", "algorithm": "none", "codec": "raw", "reason": "model"},
+            {"request_id": "r-4", "algorithm": "hde", "reason": "missing_features"},
+        ),
+        models="../../models",
+    ),
+    Example(
+        title="Without the rules behind it a row that the model cannot decide is rejected",
+        config={**_EXAMPLE, "fallback_enabled": False, "cache_size": 2, "log_predictions": True},
+        columns=_EXAMPLE_COLUMNS,
+        rows=_EXAMPLE_ROWS,
+        expected=({"request_id": "r-1"}, {"request_id": "r-2"}, {"request_id": "r-3"}),
+        rejected={3: "missing_features"},
+        models="../../models",
+    ),
+    Example(
+        title="Switched off: the rules decide, amst on eight streams",
+        config={**_EXAMPLE, "enabled": False, "streams": 8},
+        columns=_EXAMPLE_COLUMNS,
+        rows=_EXAMPLE_ROWS[:2],
+        expected=(
+            {"algorithm": "hde", "streams": 1, "confidence": 0.5, "reason": "disabled"},
+            {"algorithm": "amst", "streams": 8, "probabilities": None, "reason": "disabled"},
+        ),
+        models="../../models",
+    ),
+)

@@ -163,4 +163,33 @@ TransferHistory.examples = (
         ],
         expected=[{"request_id": "r-1", "actual_algorithm": "hde"}],
     ),
+    Example(
+        title="A failed transfer teaches nothing; only the keys seen last are held",
+        config={"max_keys": 2, "alpha": 0.5},
+        columns=OUTCOME.columns,
+        rows=[
+            {
+                "request_id": "r-2",
+                "vm_id": "vm-17",
+                "timestamp": "2026-11-21T00:00:00Z",
+                "actual_algorithm": "amst",
+                "payload_type": "text",
+                "link_type": "dc",
+                "payload_size": 1048576,
+                "bytes_sent": 400000,
+                "transfer_ms": 2.5,
+            },
+            {
+                "request_id": "r-3",
+                "vm_id": "vm-18",
+                "timestamp": "2026-11-21T00:00:01Z",
+                "actual_algorithm": "amst",
+                "payload_type": "text",
+                "link_type": "dc",
+                "payload_size": 1048576,
+                "error": "the link broke",
+            },
+        ],
+        expected=[{"request_id": "r-2"}, {"request_id": "r-3"}],
+    ),
 )
