@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import orjson
 
 from gress_ml.batch import Batch
-
-#: Columns that every batch has without declaring them: they come from the record itself.
-SPECIAL: Mapping[str, Callable[[Batch], list[Any]]] = {
-    # the same id on every replay: readers drop duplicates by it
-    "decision_id": lambda batch: [
-        f"{batch.topic}-{batch.partition}-{offset}" for offset in batch.offsets.tolist()
-    ],
-    "topic": lambda batch: [batch.topic] * len(batch),
-    "partition": lambda batch: [batch.partition] * len(batch),
-    "offset": lambda batch: batch.offsets.tolist(),
-    "event_time_ms": lambda batch: batch.event_time_ms.tolist(),
-    "degraded": lambda batch: [sorted(batch.degraded)] * len(batch),
-}
+from gress_ml.schema import MISSING_TIME
+from gress_ml.special import SPECIAL
 
 
 def values_of(batch: Batch, column: str) -> list[Any]:
-    """The values of a column as Python objects; a declared column hides a special one."""
-    if column in batch:
-        values: list[Any] = batch[column].tolist()
-        return values
-    return SPECIAL[column](batch)
+    """The values of a column as Python objects; a declared column hides a special one.
+
+    A missing time is None. Raises KeyError for a column that is neither.
+    """
+    if column not in batch:
+        return SPECIAL[column].values(batch)
+    array = batch[column]
+    values: list[Any] = array.tolist()
+    if array.dtype == np.int64 and (array == MISSING_TIME).any():
+        return [None if value == MISSING_TIME else value for value in values]
+    return values
 
 
 def encode_rows(batch: Batch, fields: Mapping[str, str]) -> list[bytes]:

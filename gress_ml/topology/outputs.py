@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from gress_ml.errors import SchemaError
 from gress_ml.expression import Expression, compile_expression
 from gress_ml.schema import Columns, ColumnType, columns_of
+from gress_ml.special import SPECIAL_COLUMNS
 from gress_ml.topology.draft import Draft, Streams
 from gress_ml.topology.findings import KeyPath, listing, nearest_hint
 from gress_ml.topology.spec import OutputSpec
 from gress_ml.topology.steps import check_side
-from gress_ml.topology.topology import SPECIAL_COLUMNS, Output
+from gress_ml.topology.topology import Output
 from gress_ml.topology.validation import PLACEHOLDER
 from gress_ml.topology.wiring import Wiring
 

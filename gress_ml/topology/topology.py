@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from gress_ml.operator import BatchPolicy, Context, Operator, OperatorConfig
-from gress_ml.schema import Column, Columns, ColumnType, EventSchema, columns_of
+from gress_ml.schema import EventSchema
 from gress_ml.topology.ml import MlSpec
 
 if TYPE_CHECKING:
@@ -18,20 +18,6 @@ if TYPE_CHECKING:
     from gress_ml.ports import ModelStore
 
 AnyOperator = Operator[Any]
-
-#: Columns that outputs may use though no schema declares them. ``decision_id`` is
-#: ``<topic>-<partition>-<offset>`` of the input record; ``degraded`` the list of systems that were
-#: away. A column of the same name in the batch goes before.
-SPECIAL_COLUMNS: Columns = columns_of(
-    (
-        Column("decision_id", ColumnType.STRING),
-        Column("event_time_ms", ColumnType.INT),
-        Column("offset", ColumnType.INT),
-        Column("partition", ColumnType.INT),
-        Column("topic", ColumnType.STRING),
-        Column("degraded", ColumnType.JSON),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
