@@ -56,7 +56,7 @@ def agent(
     Files are only read. The network is a model; compression, its CPU time and the check of the
     bytes are real.
     """
-    console = Console()
+    console = Console(soft_wrap=True, highlight=False)
 
     def show(result: Result) -> None:
         used, size = result.outcome["actual_algorithm"], result.transfer["payload_size"]
@@ -64,7 +64,8 @@ def agent(
             f"{result.transfer['request_id']} {result.transfer['payload_type']:9} {size:>8} B "
             f"{result.transfer['link_type']:5} {used:4} {result.reason:16} "
             f"{result.outcome['bytes_sent']:>8} B "
-            + ("failed" if result.total_ms is None else f"{result.total_ms:9.1f} ms")
+            + ("failed" if result.total_ms is None else f"{result.total_ms:9.1f} ms"),
+            markup=False,
         )
 
     try:

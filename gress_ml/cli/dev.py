@@ -38,7 +38,7 @@ def up(
         typer.Option(help="Only this server (kafka, redis or postgres); may be repeated."),
     ] = None,
 ) -> None:
-    """Start the servers that do not run yet, and return when all answer.
+    """Start the servers that do not run yet, make the topics, and return when all answer.
 
     Servers named in GRESS_KAFKA, GRESS_REDIS and GRESS_POSTGRES are used instead of our own.
     """
@@ -47,6 +47,7 @@ def up(
     before = time.monotonic()
     with console.status("starting the servers (the first time, Kafka is fetched: 43 MB)"):
         servers.up(only, mock_kafka=mock_kafka)
+        _make_topics(servers)
     console.print(_table(servers.status()))
     console.print(f"up after {time.monotonic() - before:.1f} s; data in {servers.home}")
 
@@ -76,6 +77,15 @@ def down(
     servers.down(keep_data=keep_data)
     kept = f"; data kept in {servers.home}" if keep_data else ""
     Console().print(f"down{kept}")
+
+
+def _make_topics(servers: Servers) -> None:
+    """In our own Kafka only: an existing one is not ours to change, a mock makes its own."""
+    from gress_ml.dev.project_topics import create_project_topics
+
+    for row in servers.status():
+        if row.kind == "kafka" and row.state == "running":
+            create_project_topics(row.address)
 
 
 def _servers() -> Servers:

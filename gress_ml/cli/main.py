@@ -7,9 +7,10 @@ import sys
 import typer
 from rich.console import Console
 
-from gress_ml.cli import dev
+from gress_ml.cli import dev, models
 from gress_ml.cli.agent import agent
 from gress_ml.cli.check import check
+from gress_ml.cli.demo import demo
 from gress_ml.cli.graph import graph
 from gress_ml.cli.replay import replay
 from gress_ml.cli.schema import schema
@@ -26,8 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (worker, agent, check, test, replay, graph, schema, switch, train):
+for command in (demo, worker, agent, check, test, replay, graph, schema, switch, train):
     app.command()(command)
+app.add_typer(models.app, name="models")
 app.add_typer(dev.app, name="dev")
 
 
@@ -48,3 +50,7 @@ def _say(message: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(
         f"error: {message}", style="red", markup=False
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gress_ml.dwcp.dataset import Plan, Sample, load, measure_samples, save
+from gress_ml.dwcp.training.extra import require_libraries
 from gress_ml.dwcp.training.train import Trained
 from gress_ml.dwcp.training.train import train as train_bundle
 from gress_ml.errors import GressError
@@ -47,8 +48,9 @@ def train(
     Every profile is really run on every transfer; the label is the one that cost least. Scores are
     of the newest 15 % of the transfers. Nothing is published when an export differs from its model.
     """
-    console = Console()
+    console = Console(soft_wrap=True)
     plan = Plan(vms=vms, transfers_per_vm=transfers, seed=seed)
+    require_libraries()
     try:
         measured = _samples(samples, plan, workers, console)
         if save_samples is not None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from gress_ml.adapters.clock import ManualClock
 from gress_ml.adapters.memory import MemoryFeatures

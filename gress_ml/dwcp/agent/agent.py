@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gress_ml.dwcp.agent.folder import Folder, Offer
@@ -149,8 +149,11 @@ class Agent:
         try:
             ticket = self._mover.ticket(offer, _now_ms())
             prepared = await asyncio.to_thread(self._mover.prepare, ticket)
+            asked = time.monotonic()
             decision = await self._ask(prepared)
+            decision_ms = None if decision is None else (time.monotonic() - asked) * 1000
             result = await asyncio.to_thread(self._mover.report, prepared, decision, _now_ms())
+            result = replace(result, decision_ms=decision_ms)
             self._mover.learn(prepared, result)
             await self._wire.report(result.outcome)
         finally:

@@ -70,6 +70,7 @@ class Result:
     reason: str
     rules_choice: str
     arms: Mapping[str, Arm] = field(default_factory=dict)
+    decision_ms: float | None = None  # from the offer to the decision; None when none came
 
     @property
     def total_ms(self) -> float | None:
