@@ -10,7 +10,7 @@ import pytest
 from gress_ml.dwcp.dataset import Plan, Sample, load, measure_samples, save
 from gress_ml.dwcp.features import NAME, feature_spec
 from gress_ml.dwcp.profiles import ALGORITHMS
-from gress_ml.dwcp.training import scores
+from gress_ml.dwcp.training import extra, scores
 from gress_ml.dwcp.training.extra import ExtraMissingError, library
 from gress_ml.dwcp.training.table import Table, table_of
 from gress_ml.dwcp.training.train import ParityError, reference_of, require_parity
@@ -176,3 +176,11 @@ def test_the_reference_counts_every_row(samples: list[Sample]) -> None:
 def test_a_missing_library_says_what_to_install() -> None:
     with pytest.raises(ExtraMissingError, match=r"pip install 'gress-ml\[train\]'"):
         library("a_library_that_nobody_has")
+
+
+def test_missing_libraries_are_found_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(extra, "LIBRARIES", ("numpy", "no_such_one", "nor_this"))
+    with pytest.raises(ExtraMissingError, match="no_such_one, nor_this"):
+        extra.require_libraries()
