@@ -1,0 +1,84 @@
+"""Load: transfers at a steady rate, sent idempotently, through every restart of the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import Self
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from benchmarks.chaos.scenario import Scenario
+from benchmarks.transfers import Template, make_templates
+
+_TICK_S = 0.02
+_TEMPLATES = 8192
+_VMS = 256
+#: Longer than any outage of a storm: what was given to the producer gets there.
+_DELIVERY_S = 300
+
+
+class LoadError(Exception):
+    """The generator itself lost an event: the run says nothing about the workers."""
+
+
+def events(scenario: Scenario, seed: int) -> Iterator[tuple[bytes, bytes]]:
+    """Key and body of each transfer; every so often one that cannot be decided."""
+    templates: Sequence[Template] = make_templates(_TEMPLATES, vms=_VMS, seed=seed)
+    every = round(1 / scenario.bad_share) if scenario.bad_share else 0
+    for number, template in zip(range(scenario.events), cycle(templates), strict=False):
+        body = template.body(number)
+        yield template.key, body[:-20] if every and number % every == every // 2 else body
+
+
+class Load:
+    """Sends the events of a scenario, evenly spread. librdkafka: not the client under test."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self.sent = 0
+        self._topic = topic
+        self._failed: list[str] = []
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": "murmur2_random",  # as aiokafka and Java place a key
+                "linger.ms": 5,
+                "message.timeout.ms": _DELIVERY_S * 1000,
+                "reconnect.backoff.max.ms": 500,
+                "queue.buffering.max.messages": 1_000_000,
+                "log_level": 2,  # a broker that is away is meant to be away
+                "error_cb": self._note,
+            }
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._producer.purge()
+
+    async def send(self, events: Iterator[tuple[bytes, bytes]], rate: float) -> None:
+        """Send all events at ``rate`` per second and wait until all are acknowledged."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        for key, body in events:
+            while self.sent > (loop.time() - started) * rate:
+                self._producer.poll(0)
+                await asyncio.sleep(_TICK_S)
+            self._producer.produce(self._topic, body, key, on_delivery=self._delivered)
+            self.sent += 1
+        left = await asyncio.to_thread(self._producer.flush, _DELIVERY_S)
+        if left or self._failed:
+            raise LoadError(f"{left + len(self._failed)} events not taken: {self._failed[:3]}")
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failed.append(str(error))
+
+    @staticmethod
+    def _note(error: KafkaError) -> None:
+        if error.fatal():
+            raise KafkaException(error)
