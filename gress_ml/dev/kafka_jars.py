@@ -6,10 +6,11 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from gress_ml.dev.folder import complete_or_absent
-from gress_ml.dev.java import java_home
+from gress_ml.dev.java import find_java, java_home
 from gress_ml.dev.settings import KAFKA_VERSION
 from gress_ml.errors import ConfigError, GressError
 
@@ -69,3 +70,10 @@ def _download(maven: str, java: Path, target: Path) -> None:
             f"expected Maven to fetch Kafka {KAFKA_VERSION}; it ended with {done.returncode}. "
             f"Check that this machine reaches a Maven repository. Maven said:\n{told}"
         )
+
+
+if __name__ == "__main__":  # fetch ahead of the first start; says what is missing
+    try:
+        sys.stdout.write(f"Kafka {KAFKA_VERSION} is in {kafka_jars(find_java())}\n")
+    except GressError as error:
+        sys.exit(str(error))

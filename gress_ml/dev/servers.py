@@ -11,7 +11,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ class Servers:
                 }
                 write_records(self.home, resting)
             else:
-                self._remove_home()
+                self._remove_home(records)
 
     def _all_up(self, servers: Sequence[Server]) -> list[str]:
         """In threads: they start side by side, and callers may be inside an event loop."""
@@ -225,8 +225,12 @@ class Servers:
         with self._record_lock:
             write_records(self.home, {**read_records(self.home), name: record})
 
-    def _remove_home(self) -> None:
+    def _remove_home(self, records: Mapping[str, Record]) -> None:
         """Only what we made: the folder may hold other things of the user's."""
+        if "kafka" in records:
+            # Snapshots name offsets of the log that is removed here. In the next log those
+            # offsets mean other records, and a worker would restore a state that never was.
+            shutil.rmtree(self.home / "checkpoints", ignore_errors=True)
         for kind in _KINDS:
             shutil.rmtree(self.home / kind, ignore_errors=True)
             (self.home / f"{kind}.log").unlink(missing_ok=True)

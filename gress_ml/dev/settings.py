@@ -21,7 +21,10 @@ KAFKA_SETTINGS: Mapping[str, str] = MappingProxyType(
         "node.id": str(KAFKA_NODE_ID),
         "process.roles": "broker,controller",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": (
+            # HOST: how programs outside of the containers reach the broker inside
+            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,HOST:PLAINTEXT"
+        ),
         # a topic that nobody declared is a typing error, not a topic
         "auto.create.topics.enable": "false",
         # one broker: nothing can be replicated

@@ -113,6 +113,16 @@ def test_down_spares_what_the_user_keeps_in_the_folder(own: Servers) -> None:
     assert [path.name for path in own.home.iterdir()] == ["notes.txt"]
 
 
+def test_down_removes_snapshots_together_with_the_log_that_they_belong_to(own: Servers) -> None:
+    own.up(["redis"])
+    (own.home / "checkpoints").mkdir()
+    own.down()
+    assert (own.home / "checkpoints").exists()
+    own.up(["kafka"])
+    own.down()
+    assert not own.home.exists()
+
+
 def test_down_keep_data_keeps_ports_and_data(own: Servers) -> None:
     first = own.up(["redis", "postgres"])
     _write(first.redis, first.postgres)

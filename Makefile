@@ -1,0 +1,61 @@
+# `make test` is all that a bare machine with Python 3.11, Java and Maven needs.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install java run test lint format bench bench-quick chaos constraints clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make the virtual environment
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "expected $(PYTHON) on PATH; install Python 3.11, or say which: make PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+java: install # Have a Java and Kafka's jars, or say what is missing
+	@deploy/ensure-java.sh $(BIN)/python
+
+run: install java ## Show the flagship topology at work on real servers
+	$(BIN)/gress demo
+
+test: install java lint ## Lint and run all tests, on real Kafka, Redis and PostgreSQL
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: install ## Check style, types and the borders between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Put all files in form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install java ## Measure everything that the documentation gives numbers for
+	$(BIN)/python -m benchmarks.run
+
+bench-quick: install java ## The same in short, to see that it works
+	$(BIN)/python -m benchmarks.run --quick
+
+chaos: install java ## Kill workers and servers under load, then check the outputs
+	$(BIN)/python -m benchmarks.chaos
+
+constraints: ## Write down the versions that are installed now, as the tested ones
+	@{ echo '# The exact versions that the tests ran on; written by `make constraints`.'; \
+	  $(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+=='; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## End the servers; remove their data, caches and build outputs (.venv stays)
+	@if [ -x $(BIN)/gress ]; then $(BIN)/gress dev down; fi
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
