@@ -6,13 +6,14 @@ of an operator (the shell knows clocks, deadlines and threads). It returns a :cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from gress_ml.batch import Array, Batch, concat
+from gress_ml.errors import OperatorError
 from gress_ml.metrics import Measure
 from gress_ml.operator import Lookup, Operator, Output, Rejected, Snapshot, Write
 from gress_ml.record import Record
@@ -20,6 +21,8 @@ from gress_ml.runtime.decode import Decoder
 from gress_ml.runtime.encode import encode_rows, keys_of
 
 _NO_ROWS = np.empty(0, np.intp)
+#: What is kept of a reason: it may quote the event, and travels as a header.
+_REASON_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +129,10 @@ class Plan:
             result.measures.extend(output.measures)
             result.logs.extend(output.logs)
             result.degraded |= output.batch.degraded
-        result.produced.extend(self._routed(streams, offsets))
-        return result
-
-    def _routed(self, streams: Mapping[str, Batch], offsets: Array) -> Iterator[Produced]:
         for route in self.routes:
-            batch = streams.get(route.source)
-            if batch is not None and route.when is not None and len(batch):
-                batch = batch.take(np.asarray(route.when(batch.columns), np.bool_))
-            if batch is not None and len(batch):
-                yield Produced(
-                    topic=route.topic,
-                    keys=keys_of(batch, route.key),
-                    values=encode_rows(batch, route.fields),
-                    records=np.searchsorted(offsets, batch.offsets).tolist(),
-                )
+            if (stream := streams.get(route.source)) is not None:
+                _leave(result, offsets, route, stream)
+        return result
 
     def control(self, switch: str, value: str) -> bool:
         """Hand a run-time switch to the operators; True when one of them took it."""
@@ -209,7 +201,7 @@ def _join(first: Output, second: Output) -> Output:
         side={
             name: _concat(first.side[name], second.side[name])
             if name in first.side and name in second.side
-            else (first.side.get(name) or second.side[name])
+            else {**first.side, **second.side}[name]
             for name in {**first.side, **second.side}
         },
         measures=[*first.measures, *second.measures],
@@ -226,6 +218,53 @@ def _concat(first: Batch, second: Batch) -> Batch:
 
 
 def _bury(result: Result, offsets: Array, operator: str, rejected: Sequence[Rejected]) -> None:
-    for row in rejected:
-        position = int(np.searchsorted(offsets, row.offset))
-        result.dead.append(DeadLetter(position, operator, row.code, row.message))
+    positions = _positions(offsets, np.array([row.offset for row in rejected], np.int64), operator)
+    for position, row in zip(positions, rejected, strict=True):
+        reason = row.message[:_REASON_CHARACTERS]
+        result.dead.append(DeadLetter(position, operator, row.code, reason))
+
+
+def _leave(result: Result, offsets: Array, route: Route, batch: Batch) -> None:
+    """One stream on its way out; rows that cannot be written are found as in ``_process``.
+
+    JSON has limits that a column has not: integers of 64 bits, a depth of 254 (orjson).
+    """
+    if not len(batch):
+        return
+    try:
+        produced = _produced(offsets, route, batch)
+    except Exception as error:
+        if len(batch) == 1:
+            why = f"{type(error).__name__}: {error}"
+            dead = Rejected(int(batch.offsets[0]), "output_failed", why)
+            _bury(result, offsets, route.name, [dead])
+            return
+    else:
+        if produced.values:
+            result.produced.append(produced)
+        return
+    middle = len(batch) // 2
+    _leave(result, offsets, route, batch.take(np.arange(middle)))
+    _leave(result, offsets, route, batch.take(np.arange(middle, len(batch))))
+
+
+def _produced(offsets: Array, route: Route, batch: Batch) -> Produced:
+    if route.when is not None:
+        batch = batch.take(np.asarray(route.when(batch.columns), np.bool_))
+    return Produced(
+        topic=route.topic,
+        keys=keys_of(batch, route.key),
+        values=encode_rows(batch, route.fields),
+        records=_positions(offsets, batch.offsets, route.source),
+    )
+
+
+def _positions(offsets: Array, wanted: Array, source: str) -> list[int]:
+    """Where these offsets stand among those of the records. Raises OperatorError."""
+    positions = np.searchsorted(offsets, wanted)
+    inside = positions < len(offsets)
+    unknown = wanted[~inside | (offsets[positions * inside] != wanted)] if len(offsets) else wanted
+    if len(unknown):
+        raise OperatorError(f"{source!r} gave a row of offset {unknown[0]}: its batch has no such")
+    found: list[int] = positions.tolist()
+    return found
