@@ -10,16 +10,18 @@ acknowledged, a commit went through) and asks ``next(now)`` what to do::
               long enough, and fewer than ``in_flight_limit``
               batches await their acknowledgement
     LIVE      ``commit_interval_s`` passed, something to commit Commit
-    LIVE      ``checkpoint_interval_s`` passed, state changed   SaveSnapshot
+    LIVE      ``checkpoint_interval_s`` passed, state changed,  SaveSnapshot
+              the last snapshot is at or before the commit
     LIVE      nothing of these                                  Wait(until) or Wait(None)
     DRAIN     batches await their acknowledgement               Wait(None)
-    DRAIN     state changed since the last snapshot             SaveSnapshot
     DRAIN     something to commit                               Commit
+    DRAIN     state changed, all of it is committed             SaveSnapshot
     DRAIN     nothing of these                                  Done
 
 Laws: batches run in offset order; an offset is committed only after everything made from it and
 from all before it was acknowledged; a batch never crosses the end of the replay; a lone record
-never waits when ``timeout_s`` is 0.
+never waits when ``timeout_s`` is 0; at most one snapshot is ahead of the committed offset, so that
+a store that keeps the last two always has one to restore.
 """
 
 from __future__ import annotations
@@ -253,11 +255,10 @@ class PartitionTask:
     def _next_drain(self) -> Action:
         if self.in_flight or self._committing is not None or self._saving:
             return Wait(None)
-        changed = self._stateful and self._saved < self.position
-        if changed and self.position >= self._replay_end and not self._last_save_failed:
-            return self._save()
         if self.committable > self._committed and not self._last_commit_failed:
             return self._commit()
+        if self._changed and self.position == self._committed and not self._last_save_failed:
+            return self._save()
         return Done()
 
     def _next_upkeep(self, now: float) -> Action | None:
@@ -265,11 +266,17 @@ class PartitionTask:
             everything = not self.in_flight or not self.settings.exclusive_commit
             if self.committable > self._committed and everything:
                 return self._commit()
-        if self._stateful and not self._saving and now >= self._checkpoint_due:
-            if self._saved < self.position:
-                return self._save()
-            self._checkpoint_due = now + self.settings.checkpoint_interval_s
+        if self._may_save and now >= self._checkpoint_due:
+            return self._save()
         return None
+
+    @property
+    def _changed(self) -> bool:
+        return self._stateful and self._saved < self.position
+
+    @property
+    def _may_save(self) -> bool:
+        return self._changed and not self._saving and self._saved <= self._committed
 
     def _must_hold(self, now: float) -> bool:
         """With transactions: no new batch while a commit is due or under way."""
@@ -306,8 +313,9 @@ class PartitionTask:
 
     def _earliest(self, ready_at: float | None) -> float | None:
         times = [] if ready_at is None else [ready_at]
-        if self._committing is None and self.committable > self._committed:
+        live = self.phase is Phase.LIVE  # a replay neither commits nor saves
+        if live and self._committing is None and self.committable > self._committed:
             times.append(self._commit_due)
-        if self._stateful and not self._saving and self._saved < self.position:
+        if live and self._may_save:
             times.append(self._checkpoint_due)
         return min(times, default=None)
