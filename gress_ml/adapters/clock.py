@@ -28,4 +28,4 @@ class ManualClock:
         return self.now_s
 
     def wall_ms(self) -> int:
-        return int(self.now_s * 1000)
+        return round(self.now_s * 1000)

@@ -23,14 +23,13 @@ class _Job:
     batch: Batch
     done: threading.Event = field(default_factory=threading.Event)
     output: Output | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def run(self) -> None:
         try:
             self.output = self.operator.process(self.batch)
-        except Exception as error:  # handed to who waits
+        except BaseException as error:  # handed to who waits; the thread lives on
             self.error = error
-        self.done.set()
 
 
 class _Threads:
@@ -62,11 +61,10 @@ class _Threads:
     def _work(self) -> None:
         while True:
             job = self._jobs.get()
-            try:
-                job.run()
-            finally:
-                with self._lock:
-                    self._busy -= 1
+            job.run()
+            with self._lock:
+                self._busy -= 1
+            job.done.set()  # last: who waits for it may call again at once
 
 
 class Calls:
@@ -92,10 +90,13 @@ class Calls:
             output = self._within(call, deadline_s)
         elapsed = self._clock.monotonic() - started
         self._metrics.record(STEP_TIME, elapsed, (call.step.name,))
-        if operator.timer is not None:
-            metric, labels = operator.timer
-            self._metrics.record(metric, elapsed, labels)
+        for metric, labels in operator.timers:
+            self._metrics.record(metric, elapsed * metric.per_second, labels)
         return output
+
+    @property
+    def _busy(self) -> int:
+        return sum(threads.busy for threads in self._threads.values())
 
     def _within(self, call: Call, deadline_s: float) -> Output:
         operator = call.step.operator
@@ -105,9 +106,9 @@ class Calls:
         job = _Job(operator, call.batch)
         if not threads.start(job):
             return operator.fallback(call.batch, "overload")
-        self._metrics.record(ACTIVE_PREDICTIONS, threads.busy)
+        self._metrics.record(ACTIVE_PREDICTIONS, self._busy)
         in_time = job.done.wait(deadline_s)
-        self._metrics.record(ACTIVE_PREDICTIONS, threads.busy - in_time)
+        self._metrics.record(ACTIVE_PREDICTIONS, self._busy)
         if not in_time:
             return operator.fallback(call.batch, "timeout")
         if job.error is not None:
