@@ -30,8 +30,11 @@ log = structlog.get_logger(__name__)
 
 #: Headers that travel from an input to every output (W3C Trace Context).
 _TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
-#: What is kept of a dead letter that the broker will not take whole.
-_TRUNCATED_BYTES = 256 * 1024
+#: Longer ones are not of that kind; they stay behind.
+_TRACE_BYTES = 1024
+#: What is kept of a dead letter that the broker will not take whole: the first of these that it
+#: takes. The headers always travel.
+_KEPT_BYTES = (256 * 1024, 4 * 1024, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Effects:
         self._metrics = metrics
         self._clock = clock
         self._partitions: dict[str, int] = {}
+        self._writing: dict[Partition, asyncio.Lock] = {}
 
     async def fetch(self, lookups: Sequence[Lookup]) -> list[Float32 | None]:
         """One matrix per lookup; None where the store is away."""
@@ -100,7 +104,7 @@ class Effects:
         if result.dead:
             pending.append(self._bury(source, result.dead))
         if result.writes:
-            pending.append(self._write(result.writes))
+            pending.append(self._write(source, result.writes))
         return asyncio.gather(*pending)
 
     def _note(self, result: Result) -> None:
@@ -181,17 +185,35 @@ class Effects:
         try:
             await (await self._producer.deliver(source.dead_topic, target, letters, now))
         except TooLargeError:
-            for message in map(_shortened, letters):
-                await (await self._producer.deliver(source.dead_topic, target, [message], now))
+            for message in letters:
+                await self._bury_shortened(source.dead_topic, target, message)
 
-    async def _write(self, writes: Iterable[Write]) -> None:
-        """Feature rows are a cache that later events renew: what is not taken is counted."""
-        for write in writes:
+    async def _bury_shortened(self, topic: str, partition: int, letter: Message) -> None:
+        for kept in _KEPT_BYTES:
+            message = _shortened(letter, kept)
             try:
-                await self._store.put(write.table, write.fields, write.keys, write.rows)
-            except StoreUnavailable as error:
-                self._metrics.record(STORE_ERRORS, 1, ("features",))
-                log.debug("feature_write_lost", table=write.table, error=str(error))
+                sent = await self._producer.deliver(
+                    topic, partition, [message], self._clock.wall_ms()
+                )
+                await sent
+            except TooLargeError:
+                if kept == _KEPT_BYTES[-1]:
+                    raise
+            else:
+                return
+
+    async def _write(self, source: _Source, writes: Iterable[Write]) -> None:
+        """Feature rows are a cache that later events renew: what is not taken is counted.
+
+        One batch of a partition after the other: an older row must not replace a newer one.
+        """
+        async with self._writing.setdefault(source.partition, asyncio.Lock()):
+            for write in writes:
+                try:
+                    await self._store.put(write.table, write.fields, write.keys, write.rows)
+                except StoreUnavailable as error:
+                    self._metrics.record(STORE_ERRORS, 1, ("features",))
+                    log.debug("feature_write_lost", table=write.table, error=str(error))
 
 
 def _patiently(topic: str) -> AsyncRetrying:
@@ -233,14 +255,19 @@ def _same_keys(produced: Produced, records: Sequence[Record]) -> bool:
 def _traced(record: Record) -> Sequence[tuple[str, bytes]]:
     if not record.headers:
         return ()
-    return [header for header in record.headers if header[0] in _TRACE_HEADERS]
+    kept = {
+        name: value
+        for name, value in record.headers
+        if name in _TRACE_HEADERS and value is not None and len(value) <= _TRACE_BYTES
+    }
+    return list(kept.items())
 
 
 def _letter(source: Partition, record: Record, dead: DeadLetter, now_ms: int) -> Message:
     moment = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds")
     headers = [
         ("gress-error-code", dead.code.encode()),
-        ("gress-error-message", dead.message.encode()),
+        ("gress-error-message", dead.message.encode(errors="backslashreplace")),
         ("gress-source", f"{source[0]}-{source[1]}-{record.offset}".encode()),
         ("gress-operator", dead.operator.encode()),
         ("gress-time", moment.encode()),
@@ -249,9 +276,10 @@ def _letter(source: Partition, record: Record, dead: DeadLetter, now_ms: int) ->
     return Message(record.key, record.value, headers)
 
 
-def _shortened(letter: Message) -> Message:
-    value = letter.value
-    if value is None or len(value) <= _TRUNCATED_BYTES:
-        return letter
-    note = ("gress-truncated-from", str(len(value)).encode())
-    return Message(letter.key, value[:_TRUNCATED_BYTES], [*letter.headers, note])
+def _shortened(letter: Message, kept: int) -> Message:
+    """At most ``kept`` bytes of the value, and of the key."""
+    key, value, headers = letter.key, letter.value, letter.headers
+    if value is not None and len(value) > kept:
+        headers = [*headers, ("gress-truncated-from", str(len(value)).encode())]
+        value = value[:kept]
+    return Message(None if key is None else key[:kept], value, headers)
