@@ -1,0 +1,271 @@
+"""The laws of PartitionTask under any order of events: the machine below plays the shell."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from gress_ml.operator import BatchPolicy
+from gress_ml.record import FileRecord
+from gress_ml.runtime.task import (
+    Commit,
+    Done,
+    PartitionTask,
+    Phase,
+    RunBatch,
+    SaveSnapshot,
+    TaskSettings,
+    Wait,
+)
+
+LOG_END = 60
+
+
+class Shell(RuleBasedStateMachine):
+    @initialize(
+        missing=st.sets(st.integers(0, LOG_END - 1), max_size=40),
+        start=st.integers(0, 12),
+        behind=st.integers(0, 12),
+        size=st.integers(1, 6),
+        timeout_s=st.sampled_from([0.0, 0.5, 2.0]),
+        stateful=st.booleans(),
+        exclusive=st.booleans(),
+        in_flight_limit=st.integers(1, 4),
+        queue_limit=st.integers(1, 10),
+    )
+    def open(
+        self,
+        missing: set[int],
+        start: int,
+        behind: int,
+        size: int,
+        timeout_s: float,
+        stateful: bool,
+        exclusive: bool,
+        in_flight_limit: int,
+        queue_limit: int,
+    ) -> None:
+        self.log = [offset for offset in range(LOG_END) if offset not in missing]
+        self.start, self.first_commit = start, start + (behind if stateful else 0)
+        self.config = TaskSettings(
+            BatchPolicy(size, timeout_s), 0.5, 3.0, queue_limit, in_flight_limit, exclusive
+        )
+        self.now = 100.0
+        self.task = PartitionTask(
+            start=start,
+            committed=self.first_commit,
+            stateful=stateful,
+            settings=self.config,
+            now=self.now,
+        )
+        self.stateful = stateful
+        self.read = start  # the consumer's position
+        self.arrived: dict[int, float] = {}
+        self.ran: list[int] = []
+        self.acknowledged: set[int] = set()  # offsets
+        self.unacknowledged: list[tuple[int, list[int]]] = []
+        self.committed = self.first_commit
+        self.committing: int | None = None
+        self.saved = [start]
+        self.saving: int | None = None
+        self.draining = False
+        self.done = False
+        self.let_go = False  # a commit or a snapshot failed while draining
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    @precondition(lambda self: self.task.wants_records)
+    @rule(count=st.integers(1, 8), back=st.integers(0, 3))
+    def records_come(self, count: int, back: int) -> None:
+        """The next records of the log; some may have been read before."""
+        behind = [offset for offset in self.log if self.start <= offset < self.read][-back:]
+        ahead = [offset for offset in self.log if offset >= self.read][:count]
+        offsets = (behind if back else []) + ahead
+        for offset in ahead:
+            self.arrived[offset] = self.now
+        if ahead:
+            self.read = ahead[-1] + 1
+        queued = self.task.queued
+        self.task.receive([FileRecord(offset, b"{}") for offset in offsets], self.now)
+        assert self.task.queued == queued + len(ahead)
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 5.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.unacknowledged)
+    @rule(data=st.data())
+    def outputs_are_acknowledged(self, data: st.DataObject) -> None:
+        at = data.draw(st.integers(0, len(self.unacknowledged) - 1))
+        end, offsets = self.unacknowledged.pop(at)
+        self.task.acknowledged(end)
+        self.acknowledged.update(offsets)
+
+    @precondition(lambda self: self.committing is not None)
+    @rule(well=st.booleans())
+    def commit_answers(self, well: bool) -> None:
+        assert self.committing is not None
+        if well:
+            self.committed = self.committing
+            self.task.committed(self.committing, self.now)
+        else:
+            self.let_go |= self.draining
+            self.task.commit_failed(self.now)
+        self.committing = None
+
+    @precondition(lambda self: self.saving is not None)
+    @rule(well=st.booleans())
+    def snapshot_answers(self, well: bool) -> None:
+        assert self.saving is not None
+        if well:
+            self.saved.append(self.saving)
+            self.task.saved(self.saving, self.now)
+        else:
+            self.let_go |= self.draining
+            self.task.save_failed(self.now)
+        self.saving = None
+
+    @precondition(lambda self: not self.draining)
+    @rule(really=st.integers(0, 9))
+    def partition_is_revoked(self, really: int) -> None:
+        if really == 0:
+            self.draining = True
+            self.task.drain()
+
+    @rule(most=st.integers(1, 4))
+    def shell_turns(self, most: int) -> None:
+        for _ in range(most):
+            if not self.act():
+                return
+
+    # --- the shell's own part -------------------------------------------------------------------
+
+    def act(self) -> bool:
+        """Perform the next action; False when the shell goes to sleep."""
+        match self.task.next(self.now):
+            case RunBatch() as batch:
+                self.run(batch)
+            case Commit(offset):
+                self.commit(offset)
+            case SaveSnapshot(offset):
+                assert self.stateful
+                assert self.saving is None
+                assert offset == self.task.position
+                assert offset > self.saved[-1]
+                if self.draining:
+                    assert offset == self.committed
+                self.saving = offset
+            case Wait(until):
+                assert until is None or until > self.now, "the shell would spin"
+                self.check_no_reason_to_run()
+                return False
+            case Done():
+                assert self.draining
+                assert not self.unacknowledged
+                assert self.committing is None
+                assert self.saving is None
+                self.done = True
+                return False
+        return True
+
+    def run(self, batch: RunBatch) -> None:
+        offsets = [record.offset for record in batch.records]
+        assert not self.draining
+        assert 0 < len(offsets) <= self.config.batch.size
+        assert len(self.unacknowledged) < self.config.in_flight_limit
+        if self.config.exclusive_commit:
+            assert self.committing is None
+        # each once, in order, none left out
+        expected = [o for o in self.log if o >= self.start][: len(self.ran) + len(offsets)]
+        assert self.ran + offsets == expected
+        self.ran += offsets
+        # full, or its first record has waited, or the next is beyond the end of the replay
+        waited = self.now - self.arrived[offsets[0]] >= self.config.batch.timeout_s
+        full = len(offsets) + self.task.queued >= self.config.batch.size
+        assert waited or full
+        assert batch.end == offsets[-1] + 1
+        if batch.replay:
+            assert batch.end <= self.first_commit
+            self.task.replayed(batch.end)
+        else:
+            assert offsets[0] >= self.first_commit
+            self.task.launched(batch.end)
+            self.unacknowledged.append((batch.end, offsets))
+
+    def commit(self, offset: int) -> None:
+        assert self.committing is None
+        assert offset > self.committed
+        before = [o for o in self.log if self.first_commit <= o < offset]
+        assert set(before) <= self.acknowledged
+        if self.config.exclusive_commit:
+            assert not self.unacknowledged
+        self.committing = offset
+
+    def check_no_reason_to_run(self) -> None:
+        """Sleep only when no record is ready, or something else is waited for."""
+        if self.draining or not self.task.queued:
+            return
+        if len(self.unacknowledged) >= self.config.in_flight_limit:
+            return
+        if self.config.exclusive_commit and (self.committing is not None or self.unacknowledged):
+            return
+        waiting = [offset for offset in self.log if offset >= self.start][len(self.ran)]
+        assert self.now - self.arrived[waiting] < self.config.batch.timeout_s
+        assert self.task.queued < self.config.batch.size
+
+    # --- laws that always hold ------------------------------------------------------------------
+
+    @invariant()
+    def the_queue_is_bounded(self) -> None:
+        assert self.task.queued < self.config.queue_limit + 8
+
+    @invariant()
+    def the_in_flight_count_is_right(self) -> None:
+        assert self.task.in_flight == len(self.unacknowledged)
+
+    @invariant()
+    def at_most_one_snapshot_is_ahead_of_the_commit(self) -> None:
+        assert sum(offset > self.committed for offset in self.saved) <= 1
+
+    @invariant()
+    def the_phase_is_right(self) -> None:
+        if self.draining:
+            assert self.task.phase is Phase.DRAIN
+        elif self.ran and self.ran[-1] >= self.first_commit:
+            assert self.task.phase is Phase.LIVE
+
+    def teardown(self) -> None:
+        """From wherever it stands, a drain ends once the answers come, with all committed."""
+        if not hasattr(self, "task"):
+            return
+        self.draining = True
+        self.task.drain()
+        for _ in range(50):
+            while self.act():
+                pass
+            if self.done:
+                break
+            while self.unacknowledged:
+                end, offsets = self.unacknowledged.pop()
+                self.task.acknowledged(end)
+                self.acknowledged.update(offsets)
+            if self.committing is not None:
+                self.commit_answers(well=True)
+            if self.saving is not None:
+                self.snapshot_answers(well=True)
+        assert self.done
+        if not self.let_go and self.ran and self.ran[-1] >= self.first_commit:
+            assert self.committed == self.ran[-1] + 1
+            if self.stateful:
+                assert self.saved[-1] == self.committed
+
+
+class ShellTest(Shell.TestCase):  # type: ignore[name-defined,misc]
+    settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
