@@ -44,7 +44,7 @@ class Plan:
 
     vms: int = 64
     transfers_per_vm: int = 64
-    least_bytes: int = 64 << 10
+    least_bytes: int = 4 << 10
     most_bytes: int = 2 << 20
     seed: int = 17
     cpu_price: float = DEFAULT_CPU_PRICE
