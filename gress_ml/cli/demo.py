@@ -68,7 +68,10 @@ def demo(
         with console.status("starting Kafka, Redis and PostgreSQL …"):
             addresses = servers.up()
         agent_folder = Folder(source, 1024 << 10, changed, seed=17)
-        settings = Settings(links=tuple(LINKS), vms=8, passes=None, dual_run_share=dual_run)
+        # few at once: compression is timed, and must not wait for a core
+        settings = Settings(
+            links=tuple(LINKS), vms=8, passes=None, dual_run_share=dual_run, outstanding=2
+        )
         asyncio.run(_run(console, topology, addresses, agent_folder, settings, seconds))
     finally:
         if not keep_servers and not running:

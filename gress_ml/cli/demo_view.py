@@ -31,12 +31,9 @@ def _figures(stats: DemoStats, now_s: float) -> Table:
     table = _pairs()
     table.add_row("transfers", f"{stats.total:,}" + _failures(stats))
     table.add_row("per second", f"{stats.rate(now_s):.1f}")
-    table.add_row(
-        "offer to decision",
-        f"p50 {_ms(stats.latency_ms(50))}   p99 {_ms(stats.latency_ms(99))}",
-    )
+    table.add_row("decided in", f"p50 {_ms(stats.latency_ms(50))}, p99 {_ms(stats.latency_ms(99))}")
     saved = 1.0 - stats.sent_bytes / stats.payload_bytes if stats.payload_bytes else 0.0
-    table.add_row("bytes", f"{stats.payload_bytes / 1e6:,.1f} MB, {saved:.0%} not sent")
+    table.add_row("bytes", f"{stats.payload_bytes / 1e6:,.1f} MB, {saved:.0%} saved")
     table.add_row("throughput", _gain(stats))
     return table
 
@@ -48,9 +45,9 @@ def _failures(stats: DemoStats) -> str:
 def _gain(stats: DemoStats) -> Text:
     gain, short = stats.gain_over_rules, stats.short_of_best
     if gain is None or short is None:
-        return Text("compared once a transfer was sent every way", style="dim")
-    text = Text(f"{gain:+.1%} against the rules", style="green" if gain >= 0 else "red")
-    text.append(f"\n{short:.1%} behind the best ({stats.compared} sent every way)", style="dim")
+        return Text("known once one was sent every way", style="dim")
+    text = Text(f"{gain:+.1%} over the rules", style="green" if gain >= 0 else "red")
+    text.append(f"\n{short:.1%} short of the best of {stats.compared}", style="dim")
     return text
 
 
@@ -70,18 +67,10 @@ def _shares(stats: DemoStats) -> Table:
 
 def _last(stats: DemoStats) -> Table:
     table = Table(box=None, expand=True, padding=(0, 1), header_style="dim")
-    for header, justify in (
-        ("transfer", "left"),
-        ("payload", "left"),
-        ("size", "right"),
-        ("link", "left"),
-        ("sent as", "left"),
-        ("reason", "left"),
-        ("sure", "right"),
-        ("sent", "right"),
-        ("took", "right"),
-    ):
-        table.add_column(header, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for header in ("payload", "link", "sent as", "reason"):
+        table.add_column(header, no_wrap=True)
+    for header in ("confidence", "size", "sent", "took"):
+        table.add_column(header, no_wrap=True, justify="right")
     for result in stats.last:
         table.add_row(*_row(result))
     return table
@@ -92,15 +81,14 @@ def _row(result: Result) -> tuple[RenderableType, ...]:
     used = outcome["actual_algorithm"]
     confidence = "" if result.decision is None else f"{result.decision['confidence']:.2f}"
     return (
-        transfer["request_id"],
         transfer["payload_type"],
-        f"{transfer['payload_size'] / 1024:,.0f} KiB",
         transfer["link_type"],
         Text(used, style=_COLOURS.get(used, "")),
         result.reason,
         confidence,
-        f"{outcome['bytes_sent'] / 1024:,.0f} KiB",
-        Text("failed", style="red") if result.total_ms is None else f"{result.total_ms:,.1f} ms",
+        _kib(transfer["payload_size"]),
+        _kib(outcome["bytes_sent"]),
+        Text("failed", style="red") if result.total_ms is None else _ms(result.total_ms),
     )
 
 
@@ -112,4 +100,8 @@ def _pairs() -> Table:
 
 
 def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f} ms"
+    return "–" if value is None else f"{value:,.1f} ms"
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:,.0f} KiB"

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gress_ml.engine.stores import open_features, open_models
+from gress_ml.adapters.clock import SystemClock
+from gress_ml.adapters.memory import MemoryFeatures
+from gress_ml.engine.stores import open_models
 from gress_ml.errors import ConfigError
 from gress_ml.offline.replay import replay as replay_file
 from gress_ml.offline.run import OfflineRun
@@ -32,14 +34,17 @@ def replay(
         str | None, typer.Option(help="Member of the event that is the message key.")
     ] = None,
 ) -> None:
-    """Run a topology over files of events: the same results as on Kafka."""
+    """Run a topology over files of events: the same results as on Kafka.
+
+    The feature store is one in memory, empty at first: a replay never writes to the real one.
+    """
     topology = load_topology(file, open_models)
     sources = [_source(topology, text) for text in input]
     settings = topology.settings
     run = OfflineRun(
         topology,
         open_models(settings.ml, settings.project),
-        open_features(settings.ml.feature_store),
+        MemoryFeatures(SystemClock()),
     )
     console = Console(highlight=False)
     for name, events in sources:

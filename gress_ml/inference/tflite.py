@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,25 @@ def _runtime() -> Any:
     raise ModelError(f"a TFLite model needs one of {_RUNTIMES}: pip install ai-edge-litert")
 
 
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Standard error is closed to LiteRT's C++ side for a moment.
+
+    It prints there that it made its delegate, and has no setting to keep quiet; what goes wrong
+    comes as an exception all the same.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 class _Interpreter:
     """The interpreter with its lock, which all graphs on it share. Not thread-safe by itself."""
 
@@ -43,7 +65,8 @@ class _Interpreter:
         self.inputs: list[Detail] = self._inner.get_input_details()
         self.outputs: list[Detail] = self._inner.get_output_details()
         self._indices = [detail["index"] for detail in self.inputs]
-        self.resize(2)
+        with _without_chatter():
+            self.resize(2)
         for detail in self._inner.get_output_details():
             if len(detail["shape"]) == 0 or detail["shape"][0] != 2:
                 raise ValueError(f"output {detail['name']} does not follow the batch size")
