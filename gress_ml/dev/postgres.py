@@ -12,8 +12,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from gress_ml.dev.folder import complete_or_absent
 from gress_ml.dev.port import LOOPBACK
-from gress_ml.dev.postgres_binaries import postgres_binaries, runs_as
+from gress_ml.dev.postgres_binaries import (
+    binaries_in,
+    copy_binaries,
+    postgres_binaries,
+    runs_as,
+)
 from gress_ml.dev.process import Launch
 from gress_ml.dev.server import NotAnswering
 from gress_ml.dev.settings import POSTGRES_SETTINGS
@@ -127,14 +133,16 @@ def _can_enter(home: Path, uid: int) -> bool:
 
 def _usable_binaries(folder: Path, uid: int | None) -> Path:
     """The installed programs, or a copy that the unprivileged account can reach."""
-    copied = folder / "programs"
-    if copied.is_dir():
-        return copied / "bin"
+    copies = folder / "programs"
+    if copies.is_dir():
+        return binaries_in(copies)
     installed = postgres_binaries()
     if runs_as(installed, uid):
         return installed
-    shutil.copytree(installed.parent, copied)
-    return copied / "bin"
+    with complete_or_absent(copies) as draft:
+        copy_binaries(installed, draft)
+        draft.chmod(0o755)
+    return binaries_in(copies)
 
 
 def _initialise(binaries: Path, data: Path, uid: int | None) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from gress_ml.dev.settings import POSTGRES_LINE
 from gress_ml.errors import ConfigError
 
+_WHEEL = Path("pgserver", "pginstall")  # in site-packages
+
 
 def postgres_binaries() -> Path:
     """The folder with ``initdb`` and ``postgres``; the wheel's first, then the machine's."""
@@ -22,6 +24,20 @@ def postgres_binaries() -> Path:
         f"`pip install 'gress-ml[servers]'` (PostgreSQL {POSTGRES_LINE}) or `apt-get install "
         "postgresql`, or name a running one in GRESS_POSTGRES"
     )
+
+
+def copy_binaries(installed: Path, target: Path) -> None:
+    """Copy the wheel's programs with all that they load, each where the others look for it."""
+    site = installed.parents[2]
+    shutil.copytree(installed.parent, target / _WHEEL)
+    shared = site / "pgserver.libs"  # where the wheel keeps its shared libraries
+    if shared.is_dir():
+        shutil.copytree(shared, target / shared.name)
+
+
+def binaries_in(copies: Path) -> Path:
+    """The folder with the programs in a copy that ``copy_binaries`` made."""
+    return copies / _WHEEL / "bin"
 
 
 def runs_as(binaries: Path, uid: int | None) -> bool:
@@ -44,7 +60,7 @@ def runs_as(binaries: Path, uid: int | None) -> bool:
 def _candidates() -> Iterator[Path]:
     wheel = importlib.util.find_spec("pgserver")
     if wheel is not None and wheel.origin is not None:
-        yield Path(wheel.origin).parent / "pginstall" / "bin"
+        yield Path(wheel.origin).parents[1] / _WHEEL / "bin"
     on_path = shutil.which("postgres")
     if on_path:
         yield Path(on_path).resolve().parent

@@ -241,6 +241,17 @@ def test_postgres_runs_without_root_where_its_account_cannot_reach_our_folder(
     assert not Path(record.folder).exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
+def test_postgres_runs_where_its_account_cannot_reach_the_installed_programs(
+    own: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a checkout below /root."""
+    monkeypatch.setattr("gress_ml.dev.postgres.runs_as", lambda *_: False)
+    own.up(["postgres"])
+    record = read_records(own.home)["postgres"]
+    assert psutil.Process(record.pid).exe().startswith(record.folder)
+
+
 def _write(redis_url: str, postgres_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         client.set("k", "kept")
