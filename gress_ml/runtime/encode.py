@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 
 from gress_ml.batch import Batch
 from gress_ml.schema import MISSING_TIME
 from gress_ml.special import SPECIAL
+
+_ENCODER = msgspec.json.Encoder()
 
 
 def values_of(batch: Batch, column: str) -> list[Any]:
@@ -29,10 +32,28 @@ def values_of(batch: Batch, column: str) -> list[Any]:
 
 def encode_rows(batch: Batch, fields: Mapping[str, str]) -> list[bytes]:
     """One JSON object per row with the given members (JSON name to column). NaN becomes null."""
-    names = tuple(fields)
+    make = _row_maker(tuple(fields))
     columns = [values_of(batch, column) for column in fields.values()]
-    dumps = orjson.dumps
-    return [dumps(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+    encode = _ENCODER.encode
+    return [encode(row) for row in map(make, *columns)]
+
+
+@lru_cache(maxsize=1024)
+def _row_maker(names: tuple[str, ...]) -> Callable[..., Any]:
+    """Makes an object with these members of its values, in order.
+
+    A struct takes half the time of a dictionary: its names are encoded once.
+    """
+    attributes = [f"f{position}" for position in range(len(names))]
+    try:
+        return msgspec.defstruct(
+            "Row",
+            [(attribute, Any) for attribute in attributes],
+            rename=dict(zip(attributes, names, strict=True)),
+            gc=False,
+        )
+    except ValueError:  # a name that JSON writes with an escape
+        return lambda *values: dict(zip(names, values, strict=True))
 
 
 def keys_of(batch: Batch, column: str | None) -> list[bytes | None]:

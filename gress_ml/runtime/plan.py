@@ -227,7 +227,7 @@ def _bury(result: Result, offsets: Array, operator: str, rejected: Sequence[Reje
 def _leave(result: Result, offsets: Array, route: Route, batch: Batch) -> None:
     """One stream on its way out; rows that cannot be written are found as in ``_process``.
 
-    JSON has limits that a column has not: integers of 64 bits, a depth of 254 (orjson).
+    A column may hold what JSON cannot: a lone surrogate, an object nested without end.
     """
     if not len(batch):
         return
