@@ -165,19 +165,30 @@ class Servers:
         _KINDS[record.kind].discard(Path(record.folder))
 
     def _spawn(self, server: Server, former: Record | None) -> Record:
-        folder = Path(former.folder) if former else server.place(self.home)
+        place = former or self._prepared(server)
+        folder = Path(place.folder)
         server.prepare(folder)
-        ports = former.ports if former else free_ports(server.port_count)
-        process = spawn(server.launch(folder, ports, self._log(server)))
-        record = Record(
-            kind=server.kind,
-            folder=str(folder),
-            ports=tuple(ports),
+        process = spawn(server.launch(folder, place.ports, self._log(server)))
+        record = msgspec.structs.replace(
+            place,
             pid=process.pid,
             birth=process.birth,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         self._save(server.name, record)  # before it answers: `down` must find it in any case
+        return record
+
+    def _prepared(self, server: Server) -> Record:
+        """A place for a new server, with its data initialised; nothing is left when that fails."""
+        folder = server.place(self.home)
+        record = Record(server.kind, str(folder), free_ports(server.port_count))
+        self._save(server.name, record)  # first: `down` must find the place in any case
+        try:
+            server.prepare(folder)
+        except BaseException:
+            server.discard(folder)
+            self._forget(server.name)
+            raise
         return record
 
     def _wait_until_ready(self, server: Server, record: Record) -> str:
@@ -224,6 +235,12 @@ class Servers:
     def _save(self, name: str, record: Record) -> None:
         with self._record_lock:
             write_records(self.home, {**read_records(self.home), name: record})
+
+    def _forget(self, name: str) -> None:
+        with self._record_lock:
+            records = read_records(self.home)
+            del records[name]
+            write_records(self.home, records)
 
     def _remove_home(self, records: Mapping[str, Record]) -> None:
         """Only what we made: the folder may hold other things of the user's."""

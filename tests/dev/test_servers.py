@@ -241,6 +241,22 @@ def test_postgres_runs_without_root_where_its_account_cannot_reach_our_folder(
     assert not Path(record.folder).exists()
 
 
+def test_a_server_that_cannot_be_initialised_leaves_nothing(
+    own: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Path] = []
+
+    def refuse(_: Path, data: Path, __: object) -> None:
+        places.append(data.parent)
+        raise GressError("no space left")
+
+    monkeypatch.setattr("gress_ml.dev.postgres._initialise", refuse)
+    with pytest.raises(GressError, match="no space left"):
+        own.up(["postgres"])
+    assert not [place for place in places if place.exists()]
+    assert own.status()[2].state == "not started"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another account")
 def test_postgres_runs_where_its_account_cannot_reach_the_installed_programs(
     own: Servers, monkeypatch: pytest.MonkeyPatch
