@@ -12,7 +12,7 @@ import sysconfig
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import aiohttp
 import typer
@@ -23,13 +23,16 @@ from gress_ml.adapters.kafka.control import CONTROL_TOPIC
 from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.cli.demo_stats import DemoStats
 from gress_ml.cli.demo_view import view
-from gress_ml.dev.servers import Addresses, Servers
+from gress_ml.cli.dev import open_servers
 from gress_ml.dev.topics import TopicSettings, create_topics
 from gress_ml.dwcp.agent import Agent, Folder, KafkaWire, Result, Settings
 from gress_ml.dwcp.links import LINKS
 from gress_ml.engine.stores import open_models
 from gress_ml.errors import GressError
 from gress_ml.topology.load import load_topology
+
+if TYPE_CHECKING:
+    from gress_ml.dev.servers import Addresses
 
 _PARTITIONS = 4
 _READY_S = 30.0
@@ -62,7 +65,7 @@ def demo(
     if not source.is_dir():
         raise GressError(f"{source}: there is no such folder; give one with files to move")
     load_topology(topology, open_models)  # faults are told before anything is started
-    servers = Servers()
+    servers = open_servers()
     running = {status.name for status in servers.status() if status.state == "running"}
     try:
         with console.status("starting Kafka, Redis and PostgreSQL …"):

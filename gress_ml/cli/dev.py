@@ -43,7 +43,7 @@ def up(
     Servers named in GRESS_KAFKA, GRESS_REDIS and GRESS_POSTGRES are used instead of our own.
     """
     console = Console()
-    servers = _servers()
+    servers = open_servers()
     before = time.monotonic()
     with console.status("starting the servers (the first time, Kafka is fetched: 43 MB)"):
         servers.up(only, mock_kafka=mock_kafka)
@@ -55,13 +55,13 @@ def up(
 @app.command()
 def status() -> None:
     """Show each server: version, address, process, memory, state."""
-    Console().print(_table(_servers().status()))
+    Console().print(_table(open_servers().status()))
 
 
 @app.command()
 def env() -> None:
     """Print the addresses as shell commands, for `eval "$(gress dev env)"`."""
-    for name, address in asdict(_servers().addresses()).items():
+    for name, address in asdict(open_servers().addresses()).items():
         if address:
             typer.echo(f"export GRESS_{name.upper()}={shlex.quote(address)}")
 
@@ -73,7 +73,7 @@ def down(
     ] = False,
 ) -> None:
     """End the servers and remove their data."""
-    servers = _servers()
+    servers = open_servers()
     servers.down(keep_data=keep_data)
     kept = f"; data kept in {servers.home}" if keep_data else ""
     Console().print(f"down{kept}")
@@ -88,7 +88,7 @@ def _make_topics(servers: Servers) -> None:
             create_project_topics(row.address)
 
 
-def _servers() -> Servers:
+def openopen_servers() -> Servers:
     """Imported here: who runs a worker in production has no servers and not this extra."""
     try:
         from gress_ml.dev.servers import Servers
