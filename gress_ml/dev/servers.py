@@ -165,9 +165,15 @@ class Servers:
         _KINDS[record.kind].discard(Path(record.folder))
 
     def _spawn(self, server: Server, former: Record | None) -> Record:
-        place = former or self._prepared(server)
+        place = former or self._placed(server)
         folder = Path(place.folder)
-        server.prepare(folder)
+        try:
+            server.prepare(folder)
+        except BaseException:
+            if former is None:  # nothing is left of a server that never was
+                server.discard(folder)
+                self._forget(server.name)
+            raise
         process = spawn(server.launch(folder, place.ports, self._log(server)))
         record = msgspec.structs.replace(
             place,
@@ -178,17 +184,11 @@ class Servers:
         self._save(server.name, record)  # before it answers: `down` must find it in any case
         return record
 
-    def _prepared(self, server: Server) -> Record:
-        """A place for a new server, with its data initialised; nothing is left when that fails."""
+    def _placed(self, server: Server) -> Record:
+        """A place for a new server. Noted before it is filled: `down` must find it in any case."""
         folder = server.place(self.home)
         record = Record(server.kind, str(folder), free_ports(server.port_count))
-        self._save(server.name, record)  # first: `down` must find the place in any case
-        try:
-            server.prepare(folder)
-        except BaseException:
-            server.discard(folder)
-            self._forget(server.name)
-            raise
+        self._save(server.name, record)
         return record
 
     def _wait_until_ready(self, server: Server, record: Record) -> str:
