@@ -88,7 +88,7 @@ def _make_topics(servers: Servers) -> None:
             create_project_topics(row.address)
 
 
-def openopen_servers() -> Servers:
+def open_servers() -> Servers:
     """Imported here: who runs a worker in production has no servers and not this extra."""
     try:
         from gress_ml.dev.servers import Servers
