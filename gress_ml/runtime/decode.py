@@ -176,10 +176,11 @@ class _Node:
         root = cls()
         for field in schema.fields:
             *parents, leaf = (field.path or field.name).split(".")
-            node = root
+            node, twice = root, False
             for parent in parents:
+                twice = twice or parent in node.fields
                 node = node.children.setdefault(parent, cls())
-            if leaf in node.fields or leaf in node.children:
+            if twice or leaf in node.fields or leaf in node.children:
                 raise SchemaError(f"schema {schema.name!r} reads {field.path or leaf!r} twice")
             node.fields[leaf] = field
         return root

@@ -91,6 +91,14 @@ def test_records_left_behind_by_a_full_batch_keep_their_own_arrival() -> None:
     assert run(partition, 1.5) == [3, 4]
 
 
+def test_a_record_that_comes_after_a_full_batch_waits_from_its_own_arrival() -> None:
+    partition = task(size=2, timeout_s=1.0)
+    partition.receive(records(0, 1), now=0.0)
+    assert run(partition, 0.0) == [0, 1]
+    partition.receive(records(2), now=5.0)
+    assert partition.next(5.0) == Wait(6.0)
+
+
 def test_records_of_one_arrival_cut_by_a_batch_keep_it() -> None:
     partition = task(size=2, timeout_s=1.0)
     partition.receive(records(0, 1, 2), now=0.0)
@@ -199,6 +207,11 @@ def test_an_exclusive_commit_has_nothing_beside_it() -> None:
     assert partition.next(1.0) == Wait(None)
     partition.committed(2, now=1.1)
     assert run(partition, 1.1) == [2]
+    partition.acknowledged(3)
+    assert partition.next(2.1) == Commit(3)
+    partition.committed(3, now=2.1)
+    partition.receive(records(3), now=9.0)  # an interval later, and nothing to commit
+    assert run(partition, 9.0) == [3]
 
 
 def test_a_failed_exclusive_commit_lets_batches_go_on() -> None:

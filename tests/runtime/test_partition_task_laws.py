@@ -39,6 +39,7 @@ class Shell(RuleBasedStateMachine):
         exclusive=st.booleans(),
         in_flight_limit=st.integers(1, 4),
         queue_limit=st.integers(1, 10),
+        slow=st.booleans(),
     )
     def open(
         self,
@@ -51,6 +52,7 @@ class Shell(RuleBasedStateMachine):
         exclusive: bool,
         in_flight_limit: int,
         queue_limit: int,
+        slow: bool,
     ) -> None:
         self.log = [offset for offset in range(LOG_END) if offset not in missing]
         self.start, self.first_commit = start, start + (behind if stateful else 0)
@@ -66,6 +68,8 @@ class Shell(RuleBasedStateMachine):
             now=self.now,
         )
         self.stateful = stateful
+        self.slow = slow  # whether a batch takes its time, so that things happen meanwhile
+        self.running: RunBatch | None = None
         self.read = start  # the consumer's position
         self.arrived: dict[int, float] = {}
         self.ran: list[int] = []
@@ -95,10 +99,12 @@ class Shell(RuleBasedStateMachine):
         queued = self.task.queued
         self.task.receive([FileRecord(offset, b"{}") for offset in offsets], self.now)
         assert self.task.queued == queued + len(ahead)
+        self.wake()
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 5.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
+        self.wake()
 
     @precondition(lambda self: self.unacknowledged)
     @rule(data=st.data())
@@ -107,6 +113,13 @@ class Shell(RuleBasedStateMachine):
         end, offsets = self.unacknowledged.pop(at)
         self.task.acknowledged(end)
         self.acknowledged.update(offsets)
+        self.wake()
+
+    @precondition(lambda self: self.running is not None)
+    @rule()
+    def batch_is_run(self) -> None:
+        self.ran_batch()
+        self.wake()
 
     @precondition(lambda self: self.committing is not None)
     @rule(well=st.booleans())
@@ -119,6 +132,7 @@ class Shell(RuleBasedStateMachine):
             self.let_go |= self.draining
             self.task.commit_failed(self.now)
         self.committing = None
+        self.wake()
 
     @precondition(lambda self: self.saving is not None)
     @rule(well=st.booleans())
@@ -131,21 +145,24 @@ class Shell(RuleBasedStateMachine):
             self.let_go |= self.draining
             self.task.save_failed(self.now)
         self.saving = None
+        self.wake()
 
     @precondition(lambda self: not self.draining)
-    @rule(really=st.integers(0, 9))
+    @rule(really=st.integers(0, 20))
     def partition_is_revoked(self, really: int) -> None:
-        if really == 0:
+        if really == 20:
             self.draining = True
             self.task.drain()
-
-    @rule(most=st.integers(1, 4))
-    def shell_turns(self, most: int) -> None:
-        for _ in range(most):
-            if not self.act():
-                return
+            self.wake()
 
     # --- the shell's own part -------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Perform actions until there is none."""
+        for _ in range(200):
+            if self.running is not None or self.done or not self.act():
+                return
+        raise AssertionError("the shell spins")
 
     def act(self) -> bool:
         """Perform the next action; False when the shell goes to sleep."""
@@ -193,11 +210,20 @@ class Shell(RuleBasedStateMachine):
         assert batch.end == offsets[-1] + 1
         if batch.replay:
             assert batch.end <= self.first_commit
-            self.task.replayed(batch.end)
         else:
             assert offsets[0] >= self.first_commit
+        self.running = batch
+        if not self.slow:
+            self.ran_batch()
+
+    def ran_batch(self) -> None:
+        batch, self.running = self.running, None
+        assert batch is not None
+        if batch.replay:
+            self.task.replayed(batch.end)
+        else:
             self.task.launched(batch.end)
-            self.unacknowledged.append((batch.end, offsets))
+            self.unacknowledged.append((batch.end, [record.offset for record in batch.records]))
 
     def commit(self, offset: int) -> None:
         assert self.committing is None
@@ -248,8 +274,9 @@ class Shell(RuleBasedStateMachine):
         self.draining = True
         self.task.drain()
         for _ in range(50):
-            while self.act():
-                pass
+            if self.running is not None:
+                self.ran_batch()
+            self.wake()
             if self.done:
                 break
             while self.unacknowledged:
@@ -268,4 +295,4 @@ class Shell(RuleBasedStateMachine):
 
 
 class ShellTest(Shell.TestCase):  # type: ignore[name-defined,misc]
-    settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+    settings = settings(max_examples=250, stateful_step_count=60, deadline=None)
