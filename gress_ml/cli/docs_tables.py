@@ -76,7 +76,7 @@ def config_pages(model: type[BaseModel], *, level: int = 2) -> Iterator[str]:
             told = _shared(_kinds(section.base, places))
             yield f"{'#' * level} `{section.base}`"
             yield "`type` says which of the kinds below it is. All of them have these keys:"
-            yield _keys(told, (), places)
+            yield _keys(told, section.schema.get("required", ()), places)
         if section.path:
             yield f"{'#' * level} `{section.path}`"
             yield markdown(section.schema.get("description", ""))
@@ -111,7 +111,7 @@ def _kinds(base: str, places: Mapping[str, Section]) -> list[Section]:
 
 
 def _shared(sections: Sequence[Section]) -> Mapping[str, Schema]:
-    """The keys that all of these have in the same form, and that none of them requires but name."""
+    """The keys that all of these have in the same form."""
     first, *others = [section.schema["properties"] for section in sections]
     return {key: first[key] for key in first if all(o.get(key) == first[key] for o in others)}
 
@@ -151,8 +151,9 @@ def _values(schema: Schema) -> list[Schema]:
 # --- keys -----------------------------------------------------------------------------------------
 
 
-def _keys(schema: Schema, places: Mapping[str, Section]) -> str:
-    required = schema.get("required", ())
+def _keys(
+    keys: Mapping[str, Schema], required: Sequence[str], places: Mapping[str, Section]
+) -> str:
     rows = [
         (
             f"`{key}`",
@@ -160,7 +161,7 @@ def _keys(schema: Schema, places: Mapping[str, Section]) -> str:
             _default(value, key in required),
             _meaning(value, places),
         )
-        for key, value in schema["properties"].items()
+        for key, value in keys.items()
     ]
     return table(("key", "type", "default", "meaning"), rows)
 

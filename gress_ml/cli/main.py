@@ -11,6 +11,7 @@ from gress_ml.cli import dev, models
 from gress_ml.cli.agent import agent
 from gress_ml.cli.check import check
 from gress_ml.cli.demo import demo
+from gress_ml.cli.docs import docs
 from gress_ml.cli.graph import graph
 from gress_ml.cli.replay import replay
 from gress_ml.cli.schema import schema
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (demo, worker, agent, check, test, replay, graph, schema, switch, train):
+for command in (demo, worker, agent, check, test, replay, graph, schema, docs, switch, train):
     app.command()(command)
 app.add_typer(models.app, name="models")
 app.add_typer(dev.app, name="dev")
