@@ -210,8 +210,9 @@ class Servers:
         what = "it died" if not alive(record.process) else f"not within {server.patience_s:.0f} s"
         end(record.process, server.discard_signal, GRACE_S)
         log = self._log(server)
+        where = f" on port {record.ports[0]}" if record.ports else ""
         return GressError(
-            f"expected {server.kind} to answer on {', '.join(map(str, record.ports))}; {what}. "
+            f"expected {server.kind} to answer{where}; {what}. "
             f"`gress dev down` clears everything away. The end of {log}:\n{_tail(log)}"
         )
 
