@@ -1,4 +1,4 @@
-"""``gress models``: publish, list and check model bundles; and the registry of a topology."""
+"""``gress models``: publish, list and check model bundles."""
 
 from __future__ import annotations
 
@@ -13,26 +13,11 @@ from rich.table import Table
 from gress_ml.bundle import Bundle
 from gress_ml.errors import ModelError
 from gress_ml.registry.local import LocalRegistry
-from gress_ml.registry.model_file import ModelFile
-from gress_ml.topology.ml import MlSpec
 
 app = typer.Typer(help="Publish, list and check model bundles.", no_args_is_help=True)
 
 Models = Annotated[Path, typer.Option("--models", help="Folder of the registry.", metavar="DIR")]
 MODELS = Path("models")
-
-
-def open_models(ml: MlSpec, project: Path) -> LocalRegistry:
-    """The registry in ``base_path``, with the enabled single files of ``models:``.
-
-    Relative paths start at the project folder. Raises ModelError.
-    """
-    files = [
-        ModelFile(model.name, model.version, model.type, project / model.path)
-        for model in ml.models
-        if model.enabled
-    ]
-    return LocalRegistry(project / ml.model_registry.base_path, files)
 
 
 @app.command("list")

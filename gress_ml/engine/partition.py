@@ -13,12 +13,14 @@ from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.kafka.transport import CommitRefusedError
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
+from gress_ml.engine.driving import Answers, drive
 from gress_ml.engine.effects import Effects
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
 from gress_ml.metrics import CHECKPOINT_DURATION, COMMITS, END_TO_END, EVENTS
-from gress_ml.ports import Clock, Float32, SavedState, SnapshotStore
+from gress_ml.operator import Lookup
+from gress_ml.ports import Clock, SavedState, SnapshotStore
 from gress_ml.record import Record
-from gress_ml.runtime.plan import Fetch, Plan, Result
+from gress_ml.runtime.plan import Plan, Result
 from gress_ml.runtime.task import Commit, Done, PartitionTask, RunBatch, SaveSnapshot, Wait
 
 log = structlog.get_logger(__name__)
@@ -115,30 +117,10 @@ class PartitionRunner:
         self._spawn(self._settle(batch, settled))
 
     async def _decide(self, batch: RunBatch) -> Result:
-        """Drive the plan, granting its wishes."""
         flow = self.plan.run(*self.partition, batch.records)
-        answer: Any = None
-        error: Exception | None = None
-        while True:
-            try:
-                wish = flow.send(answer) if error is None else flow.throw(error)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            answer, error = None, None
-            if isinstance(wish, Fetch):
-                answer = await self._fetch(wish, batch.replay)
-                continue
-            try:
-                answer = self._shell.calls.run(wish)
-            except Exception as raised:  # the plan decides what a failed call means
-                error = raised
-
-    async def _fetch(self, wish: Fetch, replay: bool) -> Sequence[Float32 | None]:
         # what is looked up flows into outputs, never into state: a replay does without
-        if replay:
-            return [None] * len(wish.lookups)
-        return await self._shell.effects.fetch(wish.lookups)
+        fetch = _no_answers if batch.replay else self._shell.effects.fetch
+        return await drive(flow, self._shell.calls.run, fetch)
 
     async def _settle(self, batch: RunBatch, settled: Awaitable[Any]) -> None:
         await settled
@@ -207,3 +189,7 @@ class PartitionRunner:
             self._wakeup = None
             if timer is not None:
                 timer.cancel()
+
+
+async def _no_answers(lookups: Sequence[Lookup]) -> Answers:
+    return [None] * len(lookups)

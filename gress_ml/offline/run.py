@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from gress_ml.engine.driving import Answers, drive
 from gress_ml.engine.planning import build_plan, task_settings
-from gress_ml.ports import FeatureStore, Float32, ModelStore
+from gress_ml.operator import Lookup, Output
+from gress_ml.ports import FeatureStore, ModelStore
 from gress_ml.record import FileRecord
-from gress_ml.runtime.plan import Fetch, Plan, Result
+from gress_ml.runtime.plan import Call, Plan
 from gress_ml.runtime.task import PartitionTask, RunBatch, TaskSettings
 from gress_ml.topology.topology import Input, Topology
 
@@ -70,7 +71,8 @@ class OfflineRun:
         return plan
 
     async def _made(self, plan: Plan, source: Input, batch: RunBatch) -> Made:
-        result = await self._decide(plan, source, batch)
+        flow = plan.run(source.topic, 0, batch.records)
+        result = await drive(flow, _call, self._fetch)
         for write in result.writes:
             await self._features.put(write.table, write.fields, write.keys, write.rows)
         sent = [
@@ -85,31 +87,13 @@ class OfflineRun:
             dead.append(Dead(*place, letter.code, letter.message, record.value))
         return Made(sent, dead)
 
-    async def _decide(self, plan: Plan, source: Input, batch: RunBatch) -> Result:
-        flow = plan.run(source.topic, 0, batch.records)
-        answer: Any = None
-        error: Exception | None = None
-        while True:
-            try:
-                wish = flow.send(answer) if error is None else flow.throw(error)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            answer, error = None, None
-            if isinstance(wish, Fetch):
-                answer = await self._fetch(wish)
-                continue
-            try:
-                # no deadline here: a file waits for no one, so nothing falls back
-                answer = wish.step.operator.process(wish.batch)
-            except Exception as raised:  # the plan decides what it means
-                error = raised
+    async def _fetch(self, lookups: Sequence[Lookup]) -> Answers:
+        return [await self._features.fetch(each.table, each.fields, each.keys) for each in lookups]
 
-    async def _fetch(self, wish: Fetch) -> list[Float32]:
-        return [
-            await self._features.fetch(lookup.table, lookup.fields, lookup.keys)
-            for lookup in wish.lookups
-        ]
+
+def _call(wish: Call) -> Output:
+    """No deadline here: a file waits for no one, so nothing falls back."""
+    return wish.step.operator.process(wish.batch)
 
 
 def _batches(settings: TaskSettings, records: Iterable[FileRecord]) -> Iterator[RunBatch]:
