@@ -60,7 +60,7 @@ class Engine:
         plan = build_plan(self.topology, self._inputs[partition[0]], self._models)
         state = await self._restore(plan, partition, committed)
         for switch, value in self._switches.items():
-            plan.control(switch, value)
+            _control(plan, switch, value)
         start = committed if state is None else state.offset
         settings = task_settings(self.topology, plan)
         now = self._shell.clock.monotonic()
@@ -120,7 +120,7 @@ class Engine:
         """Set a run-time switch in every open partition and in those that will be opened."""
         self._switches[name] = value
         for runner in self._runners.values():
-            runner.plan.control(name, value)
+            _control(runner.plan, name, value)
 
     def measure(self) -> None:
         """Record what is sampled rather than counted."""
@@ -154,3 +154,11 @@ class Engine:
             await runner.run()
         except Exception as error:  # the worker decides what a failure means
             self._on_failure(error)
+
+
+def _control(plan: Plan, switch: str, value: str) -> None:
+    """A value that an operator refuses changes nothing, and is told."""
+    try:
+        plan.control(switch, value)
+    except ValueError as error:
+        log.warning("switch_refused", switch=switch, reason=str(error))
