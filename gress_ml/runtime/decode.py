@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
@@ -23,8 +23,6 @@ from gress_ml.operator import Rejected
 from gress_ml.record import Record
 from gress_ml.schema import MISSING_TIME, ColumnType, EventSchema, Field
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 #: RFC 3339 with a zone, or milliseconds that a double holds exactly (RFC 8259, section 6).
 _TIMESTAMP = (
     Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] | Annotated[datetime, msgspec.Meta(tz=True)]
@@ -50,7 +48,11 @@ _PLAIN: dict[ColumnType, Any] = {
 #: Any JSON value but null, for a required field.
 _NOT_NULL = dict[str, Any] | list[Any] | str | int | float | bool
 
-Build = Callable[[list[Any]], Array]
+_DTYPES = {ColumnType.INT: np.dtype(np.int64), ColumnType.BOOL: np.dtype(np.bool_)}
+
+Values = Sequence[Any]  # of one field, row by row
+Take = Callable[[Any], tuple[Any, ...]]
+Build = Callable[[Sequence[Values]], Sequence[Array]]
 
 
 class Decoder:
@@ -64,20 +66,16 @@ class Decoder:
         self.max_bytes = max_bytes
         self._struct = _Node.of(schema).struct(schema.name)
         self._decode = msgspec.json.Decoder(self._struct).decode
-        self._builders = _builders(schema)
+        fields, self._take = _taker(schema, self._struct)
+        self._names = [field.name for field in fields]
+        self._builders = _builders(fields)
 
     def decode(
         self, topic: str, partition: int, records: Sequence[Record]
     ) -> tuple[Batch, list[Rejected]]:
         """The good rows as a batch, in order, and the others with a code and a message."""
         rows, good, rejected = self._rows(records)
-        columns: dict[str, Array] = {}
-        for names, build in self._builders:
-            built = build(rows)
-            if len(names) == 1:
-                columns[names[0]] = built
-            else:
-                columns.update(zip(names, built, strict=True))
+        columns = self._columns(rows)
         batch = Batch(
             topic=topic,
             partition=partition,
@@ -87,6 +85,15 @@ class Decoder:
             columns=columns,
         )
         return batch, rejected
+
+    def _columns(self, rows: list[Any]) -> dict[str, Array]:
+        names = self._names
+        values: Sequence[Values] = [*zip(*map(self._take, rows), strict=True)] or [()] * len(names)
+        columns: dict[str, Array] = {}
+        for positions, build in self._builders:
+            built = build([values[i] for i in positions])
+            columns.update(zip([names[i] for i in positions], built, strict=True))
+        return columns
 
     def _rows(
         self, records: Sequence[Record]
@@ -263,68 +270,72 @@ def _type_of(field: Field) -> Any:
     return Annotated[int, msgspec.Meta(ge=low, le=high)]
 
 
-def _builders(schema: EventSchema) -> list[tuple[tuple[str, ...], Build]]:
-    """How to make the columns: all floats in one go, the others one by one."""
-    floats: list[tuple[Field, str]] = []
-    builders: list[tuple[tuple[str, ...], Build]] = []
-    for field, path in _Node.of(schema).paths():
-        if field.type is ColumnType.FLOAT:
-            floats.append((field, path))
-        else:
-            builders.append(((field.name,), _one_column(field, attrgetter(path))))
+def _taker(schema: EventSchema, struct: type[msgspec.Struct]) -> tuple[list[Field], Take]:
+    """How to take the values out of a decoded row, and the fields in the order of these values."""
+    paths = _Node.of(schema).paths()
+    if not any("." in path for _, path in paths):  # flat: the quickest way
+        by_attribute = {path: field for field, path in paths}
+        return [by_attribute[name] for name in struct.__struct_fields__], msgspec.structs.astuple
+    get = attrgetter(*(path for _, path in paths))
+    fields = [field for field, _ in paths]
+    return fields, get if len(paths) > 1 else lambda row: (get(row),)
+
+
+def _builders(fields: Sequence[Field]) -> list[tuple[tuple[int, ...], Build]]:
+    """How to make the columns, by the positions of their fields: all floats in one go."""
+    floats = tuple(i for i, field in enumerate(fields) if field.type is ColumnType.FLOAT)
+    builders: list[tuple[tuple[int, ...], Build]] = [
+        ((i,), _one_column(field)) for i, field in enumerate(fields) if i not in floats
+    ]
     if floats:
-        names = tuple(field.name for field, _ in floats)
-        builders.append((names, _float_columns(floats)))
+        builders.append((floats, _float_columns([fields[i] for i in floats])))
     return builders
 
 
-def _float_columns(fields: Sequence[tuple[Field, str]]) -> Build:
-    get = attrgetter(*(path for _, path in fields))
-    defaults = [
-        (i, field.default) for i, (field, _) in enumerate(fields) if field.default is not None
-    ]
-    width = len(fields)
+def _float_columns(fields: Sequence[Field]) -> Build:
+    defaults = [(i, field.default) for i, field in enumerate(fields) if field.default is not None]
 
-    def build(rows: list[Any]) -> Array:
-        # None becomes NaN on the way into float64
-        matrix = np.array([get(row) for row in rows], np.float64).reshape(len(rows), width).T
-        matrix = np.ascontiguousarray(matrix)
+    def build(columns: Sequence[Values]) -> Sequence[Array]:
+        matrix = np.array(columns, np.float64)  # None becomes NaN
         for position, default in defaults:
             column = matrix[position]
             column[np.isnan(column)] = default
-        return matrix[0] if width == 1 else matrix
+        return [*matrix]
 
     return build
 
 
-def _one_column(field: Field, get: Callable[[Any], Any]) -> Build:
+def _one_column(field: Field) -> Build:
     default = field.default
+    dtype = _DTYPES.get(field.type, np.dtype(object))
     if field.type is ColumnType.TIMESTAMP:
         missing = MISSING_TIME if default is None else default
-        return lambda rows: np.array([_milliseconds(get(row), missing) for row in rows], np.int64)
-    if field.type in (ColumnType.INT, ColumnType.BOOL):
-        dtype = np.int64 if field.type is ColumnType.INT else np.bool_
-        if not field.required and default is None:
-            raise SchemaError(
-                f"field {field.name!r}: an optional {field.type} needs a default, "
-                "since its column has no missing value (or declare it as float)"
-            )
-        return lambda rows: np.array(
-            [default if (value := get(row)) is None else value for row in rows], dtype
+        return lambda columns: [_milliseconds(columns[0], missing)]
+    if dtype.kind != "O" and not field.required and default is None:
+        raise SchemaError(
+            f"field {field.name!r}: an optional {field.type} needs a default, "
+            "since its column has no missing value (or declare it as float)"
         )
 
-    def build(rows: list[Any]) -> Array:
-        column = np.empty(len(rows), object)
-        values = [get(row) for row in rows]
-        column[:] = values if default is None else [default if v is None else v for v in values]
-        return column
+    def build(columns: Sequence[Values]) -> Sequence[Array]:
+        (values,) = columns
+        if default is not None and None in values:
+            values = [default if value is None else value for value in values]
+        return [np.fromiter(values, dtype, len(values))]
 
     return build
 
 
-def _milliseconds(value: int | datetime | None, missing: int) -> int:
+def _milliseconds(values: Values, missing: int) -> Array:
+    """Times in milliseconds; what lies between two of them is rounded, half to even."""
+    try:  # the way of columns that hold RFC 3339 throughout
+        seconds = np.fromiter(map(datetime.timestamp, values), np.float64, len(values))
+    except TypeError:
+        return np.array([_millisecond(value, missing) for value in values], np.int64)
+    return np.rint(np.rint(seconds * 1e6) / 1000).astype(np.int64)
+
+
+def _millisecond(value: int | datetime | None, missing: int) -> int:
     if value is None:
         return missing
-    if isinstance(value, int):
-        return value
-    return round((value - _EPOCH) / _MILLISECOND)
+    return value if isinstance(value, int) else round(round(value.timestamp() * 1e6) / 1000)
