@@ -40,9 +40,8 @@ class Finding:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        where = f" {self.path}:" if self.path else ""
-        hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}:{where} {self.message}{hint}"
+        where = ": ".join(part for part in (place, self.path, self.message) if part)
+        return f"{where} ({self.hint})" if self.hint else where
 
 
 class ConfigError(GressError):
