@@ -73,6 +73,7 @@ class Storm:
                 )
                 await self._strike(fleet, make_plan(scenario, self._seed))
                 await sending
+            self._console.print("  all events sent and acknowledged", style="dim")
             await _settled(bootstrap, scenario)
             seconds = time.monotonic() - started
         finally:

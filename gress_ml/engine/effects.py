@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
@@ -97,15 +98,22 @@ class Effects:
         """Send all that a batch made, in order; the future is done when everything is safe."""
         self._note(result)
         source = _Source(partition, records, dead_topic)
-        pending: list[Awaitable[None]] = []
-        for produced in result.produced:
-            sendings = await self._addressed(source, produced)
-            pending.extend([await self._begin(source, sending) for sending in sendings])
+        pending: list[asyncio.Task[None]] = []
+        try:
+            for produced in result.produced:
+                for sending in await self._addressed(source, produced):
+                    begun = await self._begin(source, sending)
+                    pending.append(asyncio.create_task(begun))
+        except BaseException:  # cut short: what was begun is not asked for any more
+            for task in pending:
+                task.cancel()
+            raise
+        beside: list[Awaitable[None]] = []
         if result.dead:
-            pending.append(self._bury(source, result.dead))
+            beside.append(self._bury(source, result.dead))
         if result.writes:
-            pending.append(self._write(source, result.writes))
-        return asyncio.gather(*pending)
+            beside.append(self._write(source, result.writes))
+        return asyncio.gather(*pending, *beside)
 
     def _note(self, result: Result) -> None:
         self._metrics.record_all(result.measures)
@@ -147,7 +155,7 @@ class Effects:
             self._partitions[topic] = count
         return count
 
-    async def _begin(self, source: _Source, sending: _Sending) -> Awaitable[None]:
+    async def _begin(self, source: _Source, sending: _Sending) -> Coroutine[Any, Any, None]:
         """Hand over the first try now, so that order is that of the batches."""
         delivery = await self._producer.deliver(
             sending.topic, sending.partition, sending.messages, self._clock.wall_ms()

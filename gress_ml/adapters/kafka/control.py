@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 log = structlog.get_logger(__name__)
@@ -39,22 +40,31 @@ class ControlReader:
         """Read until cancelled; a broker that is away is waited for."""
         while True:
             try:
-                await self._read()
+                if await self._exists():
+                    await self._read()
             except KafkaError as error:
                 log.warning("control_topic_unreadable", error=repr(error))
             await asyncio.sleep(_RETRY_S)
+
+    async def _exists(self) -> bool:
+        """Whether the topic was made: a consumer of a missing one asks, and logs, all the time."""
+        admin = AIOKafkaAdminClient(**self._client)
+        try:
+            await admin.start()
+            (found,) = await admin.describe_topics([CONTROL_TOPIC])
+        finally:
+            await admin.close()
+        return bool(found["error_code"] == 0)
 
     async def _read(self) -> None:
         consumer = AIOKafkaConsumer(
             CONTROL_TOPIC,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-            # the topic may be made long after the worker started
-            metadata_max_age_ms=int(_RETRY_S * 1000),
             **self._client,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             async for record in consumer:
                 self._take(record.key, record.value)
         finally:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
@@ -12,7 +13,13 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    ProducerClosed,
+)
 from aiokafka.partitioner import murmur2
 
 from gress_ml.errors import BrokerUnavailable, GressError
@@ -22,10 +29,14 @@ log = structlog.get_logger(__name__)
 #: Large record batches: the broker's default limit for one is 1 MiB (message.max.bytes).
 MAX_BATCH_BYTES = 1_000_000
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+#: How long the number of a topic's partitions is asked for, until somebody is told of the wait.
+_LOOK_UP_S = 1.0
 #: How long a broken producer may take to let go.
 _STOP_S = 5.0
 
 Header = tuple[str, bytes]
+_Place = tuple[str, int]  # topic and partition
+_Acks = asyncio.Future[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +52,20 @@ class TooLargeError(GressError):
     """The broker does not take a message of this size."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """What goes to one partition at once, and the delivery that must get through before it."""
+
+    place: _Place
+    send: Callable[[], Awaitable[_Acks]]
+    before: asyncio.Task[None] | None
+
+
 class OutputProducer:
     """An idempotent producer (KIP-98) for batches; what fails and may pass is sent until it passes.
 
-    Order per partition is kept: aiokafka sends one batch at a time per partition.
+    Order per partition is kept, also by what has to be sent again: aiokafka sends one batch at a
+    time per partition, and while one of them is mended those behind it wait for it.
     """
 
     def __init__(self, client: Mapping[str, Any]) -> None:
@@ -58,23 +79,32 @@ class OutputProducer:
             **client,
         }
         self._producer: AIOKafkaProducer | None = None
+        self._closed = False
         self._serial = 0
         self._renewing = asyncio.Lock()
+        self._last: dict[_Place, asyncio.Task[None]] = {}
+        self._mending: Counter[_Place] = Counter()  # deliveries that failed and are sent again
 
     async def start(self) -> None:
         """Connect. Raises BrokerUnavailable."""
-        self._producer = AIOKafkaProducer(**self._settings)
+        producer = AIOKafkaProducer(**self._settings)
+        # A batch that was never sent does not expire: the one behind it would overtake it.
+        producer._message_accumulator._batch_ttl = math.inf
         try:
-            await self._producer.start()
-        except KafkaConnectionError as error:
-            await self.stop()
-            raise BrokerUnavailable(f"Kafka does not answer: {error}") from error
+            await producer.start()
+        except BaseException as error:
+            await _let_go(producer)
+            if isinstance(error, KafkaConnectionError):
+                raise BrokerUnavailable(f"Kafka does not answer: {error}") from error
+            raise
+        self._producer = producer
 
     async def stop(self) -> None:
-        """Send what is buffered and disconnect."""
+        """Send what is buffered, if Kafka takes it soon, and disconnect."""
+        self._closed = True
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await _let_go(producer)
 
     @property
     def client(self) -> AIOKafkaProducer:
@@ -85,39 +115,70 @@ class OutputProducer:
     async def partitions_of(self, topic: str) -> int:
         """How many partitions a topic has. Raises BrokerUnavailable."""
         try:
-            return len(await self.client.partitions_for(topic))
-        except KafkaError as error:
+            async with asyncio.timeout(_LOOK_UP_S):
+                return len(await self.client.partitions_for(topic))
+        except (KafkaError, TimeoutError) as error:
             raise BrokerUnavailable(f"topic {topic!r} cannot be looked up: {error!r}") from error
 
     async def deliver(
         self, topic: str, partition: int, messages: Sequence[Message], timestamp_ms: int
-    ) -> Awaitable[None]:
+    ) -> asyncio.Task[None]:
         """Hand the messages over now, in order; await the answer for their acknowledgement.
 
-        What may pass (a broker that restarts, an expired batch) is sent again with back-off until
-        it is acknowledged. The answer raises TooLargeError, which no repetition mends.
+        What may pass (a broker that restarts, a producer that is fenced off) is sent again with
+        back-off until it is acknowledged. The answer raises TooLargeError, which no repetition
+        mends.
         """
+        place = (topic, partition)
 
-        async def send() -> asyncio.Future[Any]:
-            acks = [
-                await self.client.send_batch(batch, topic, partition=partition)
-                for batch in self._batches(messages, timestamp_ms)
-            ]
-            return acks[0] if len(acks) == 1 else asyncio.gather(*acks)
+        async def send() -> _Acks:
+            return await self._send(place, messages, timestamp_ms)
 
         serial = self._serial
+        first: _Acks | Exception | None = None
+        behind = self._mending[place] > 0
+        if not behind:
+            try:
+                first = await send()
+            except (KafkaError, BrokerUnavailable) as error:
+                first = error
+        delivery = _Delivery(place, send, self._last.get(place))
+        task = asyncio.create_task(self._acknowledged(delivery, first, serial))
+        if behind:
+            self._mending[place] += 1
+            task.add_done_callback(lambda _: self._mended(place))
+        self._last[place] = task
+        return task
+
+    async def _send(self, place: _Place, messages: Sequence[Message], timestamp_ms: int) -> _Acks:
+        acks: list[asyncio.Future[Any]] = []
         try:
-            first: asyncio.Future[Any] | Exception = await send()
-        except (KafkaError, BrokerUnavailable) as error:
-            first = error
-        return self._acknowledged(first, send, serial)
+            for batch in self._batches(messages, timestamp_ms):
+                ack = await self._accepted(place, batch)
+                acks.append(ack)
+        except BaseException:
+            for ack in acks:
+                ack.cancel()  # nobody asks for these answers any more
+            raise
+        return acks[0] if len(acks) == 1 else asyncio.gather(*acks)
+
+    async def _accepted(self, place: _Place, batch: Any) -> asyncio.Future[Any]:
+        """Wait for the batch's turn, however long the one before it takes to get through."""
+        topic, partition = place
+        while True:
+            try:
+                ack: _Acks = await self.client.send_batch(batch, topic, partition=partition)
+            except KafkaTimeoutError:
+                log.warning("waiting_for_kafka", topic=topic, partition=partition)
+            else:
+                return ack
 
     async def _acknowledged(
-        self,
-        first: asyncio.Future[Any] | Exception,
-        send: Callable[[], Awaitable[asyncio.Future[Any]]],
-        serial: int,
+        self, delivery: _Delivery, first: _Acks | Exception | None, serial: int
     ) -> None:
+        if first is None:  # others before it are being mended with the producer of now
+            await self._mend(delivery, None)
+            return
         try:
             if isinstance(first, Exception):
                 raise first
@@ -126,33 +187,44 @@ class OutputProducer:
             raise TooLargeError(str(error)) from error
         except (KafkaError, BrokerUnavailable) as error:
             log.warning("produce_failed_will_retry", error=repr(error))
-            await self._again(send, serial)
-
-    async def _again(self, send: Callable[[], Awaitable[asyncio.Future[Any]]], serial: int) -> None:
-        for pause in chain(_BACKOFF_S, repeat(_BACKOFF_S[-1])):
-            await asyncio.sleep(pause)
+            self._mending[delivery.place] += 1
             try:
-                serial = await self._renew(serial)
-                await (await send())
+                await self._mend(delivery, serial)
+            finally:
+                self._mended(delivery.place)
+
+    def _mended(self, place: _Place) -> None:
+        self._mending[place] -= 1
+
+    async def _mend(self, delivery: _Delivery, failed: int | None) -> None:
+        """Send again, after all before it got through; ``failed`` is the producer that did."""
+        if delivery.before is not None:
+            await asyncio.wait([delivery.before])
+        for pause in chain(_BACKOFF_S, repeat(_BACKOFF_S[-1])):
+            if self._closed:
+                raise BrokerUnavailable("the producer was stopped")
+            try:
+                failed = await self._renew(failed)
+                await (await delivery.send())
                 return
             except MessageSizeTooLargeError as error:
                 raise TooLargeError(str(error)) from error
             except (KafkaError, BrokerUnavailable) as error:
                 log.warning("produce_failed_will_retry", error=repr(error))
+            await asyncio.sleep(pause)
 
-    async def _renew(self, serial: int) -> int:
+    async def _renew(self, failed: int | None) -> int:
         """A fresh producer after an indefinite error: the old one's sequence numbers have a gap.
 
         Jepsen's advice for Kafka clients (Bufstream 0.1.0 report, 2024). Only the first of those
         who failed with a producer renews it.
         """
         async with self._renewing:
-            if serial == self._serial:
+            if failed == self._serial or self._producer is None:
                 old, self._producer = self._producer, None
                 self._serial += 1
                 if old is not None:
-                    with suppress(KafkaError, TimeoutError):
-                        await asyncio.wait_for(old.stop(), _STOP_S)
+                    await _let_go(old)
                 await self.start()
             return self._serial
 
@@ -172,6 +244,19 @@ class OutputProducer:
             filled = True
         batch.close()
         yield batch
+
+
+async def _let_go(producer: AIOKafkaProducer) -> None:
+    """Stop a producer, in bounded time: its flush would wait for a broker that is gone."""
+    stopping = asyncio.create_task(producer.stop())
+    _, late = await asyncio.wait([stopping], timeout=_STOP_S)
+    if late:
+        producer._message_accumulator.fail_all(ProducerClosed())
+        await asyncio.wait([stopping], timeout=_STOP_S)
+    if not stopping.done():
+        stopping.cancel()
+    elif not stopping.cancelled() and (error := stopping.exception()) is not None:
+        log.debug("producer_stopped_with_error", error=repr(error))
 
 
 @lru_cache(maxsize=65_536)

@@ -28,7 +28,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 from mode.utils.futures import maybe_async
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import AsyncRetrying, retry_if_exception, wait_exponential
 
 from gress_ml.adapters.kafka.sink import BatchSink
 from gress_ml.errors import BrokerUnavailable
@@ -39,8 +39,11 @@ T = TypeVar("T")
 _IDLE_S = 1.0
 #: The same while a partition is paused: how soon it is asked again after it has room.
 _PAUSED_S = 0.005
-#: How long committed offsets are asked for before the worker gives up (a broker that restarts).
+#: How long partitions may take to open before the worker gives up (a broker that restarts). It must
+#: be less than Faust's request timeout: past that Faust's recovery ends without a word.
 _SEEK_PATIENCE_S = 30.0
+#: How long a commit may take: less than a drain, so that it never outlives its generation.
+_COMMIT_S = 4.0
 
 _REFUSED = (
     CommitFailedError,
@@ -88,6 +91,19 @@ class ConsumerOnLoop(driver.AIOKafkaConsumerThread):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         await self.consumer.on_partitions_assigned(assigned, generation_id)
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Faust's commit, for the topics of agents: a group that moved on is no reason to crash."""
+        own = self.assignment()
+        wanted = {TopicPartition(*tp): OffsetAndMetadata(o, "") for tp, o in offsets.items()}
+        try:
+            await self._ensure_consumer().commit(
+                {tp: offset for tp, offset in wanted.items() if tp in own}
+            )
+        except _REFUSED as error:
+            self.log.info("Commit refused: %s", error)
+            return False
+        return True
+
     def _stopped_set(self) -> None:
         self._stopped.set()
 
@@ -108,6 +124,11 @@ class Consumer(driver.Consumer):
     """Drains batches; opens and closes partitions at the sink; commits what the sink says."""
 
     _thread: ConsumerOnLoop
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._revocations = 0
+        self._commits: set[asyncio.Future[Any]] = set()
 
     @property
     def sink(self) -> BatchSink:
@@ -164,21 +185,26 @@ class Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Open each batch partition and read it from where its state begins.
 
-        Called when the group is stable. A broker that is away for a while is waited for.
+        Called when the group is stable. A broker that is away for a while is waited for. Raises
+        BrokerUnavailable, IllegalStateError when the next rebalance came in between.
         """
         patience = AsyncRetrying(
-            retry=retry_if_exception_type((KafkaError, asyncio.TimeoutError)),
-            wait=wait_exponential(0.1, max=2.0),
-            stop=stop_after_delay(_SEEK_PATIENCE_S),
-            reraise=True,
+            retry=retry_if_exception(_may_pass), wait=wait_exponential(0.1, max=2.0), reraise=True
         )
-        async for attempt in patience:
-            with attempt:
-                await super().perform_seek()
-                await self._open_batch_partitions()
+        try:
+            async with asyncio.timeout(_SEEK_PATIENCE_S):
+                async for attempt in patience:
+                    with attempt:
+                        await super().perform_seek()
+                        await self._open_batch_partitions()
+        except TimeoutError:
+            raise BrokerUnavailable(
+                f"partitions could not be opened within {_SEEK_PATIENCE_S:.0f} s"
+            ) from None
 
     async def _open_batch_partitions(self) -> None:
         client = self._thread._ensure_consumer()
+        revocations = self._revocations
         for tp in sorted(self.assignment()):
             if tp.topic in self.sink.topics:
                 partition = TopicPartition(*tp)
@@ -186,12 +212,18 @@ class Consumer(driver.Consumer):
                 if committed is None:  # a new group: where ``auto_offset_reset`` puts it
                     committed = await client.position(partition)
                 start = await self.sink.assigned(tp, committed)
+                if self._revocations != revocations:
+                    await self.sink.revoked([tp])  # it came after the others were closed
+                    raise IllegalStateError(f"{tp} was revoked while it was opened")
                 client.seek(partition, start)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop reading, drain, commit: all before the group forms anew (KIP-62 gives the time)."""
+        self._revocations += 1
         self.stop_flow()
         await self.sink.revoked([tp for tp in revoked if tp.topic in self.sink.topics])
+        for commit in self._commits:  # what is sent again later would carry the new generation
+            commit.cancel()
         await super().on_partitions_revoked(revoked)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -208,12 +240,31 @@ class Consumer(driver.Consumer):
         """
         client = self._thread._ensure_consumer()
         wanted = {TopicPartition(*tp): OffsetAndMetadata(o, "") for tp, o in offsets.items()}
+        commit = asyncio.ensure_future(client.commit(wanted))
+        self._commits.add(commit)
         try:
-            await client.commit(wanted)
+            await asyncio.wait_for(commit, _COMMIT_S)
         except _REFUSED as error:
             raise CommitRefusedError(str(error)) from None
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             raise BrokerUnavailable(f"offsets could not be committed: {error!r}") from error
+        except asyncio.CancelledError:
+            if not commit.cancelled() or _told_to_stop():
+                raise
+            raise CommitRefusedError("the partitions were revoked") from None
+        finally:
+            self._commits.discard(commit)
+
+
+def _told_to_stop() -> bool:
+    """Whether it is this task that was cancelled, and not what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _may_pass(error: BaseException) -> bool:
+    """A broker that is away may come back; partitions that are gone are gone."""
+    return isinstance(error, KafkaError) and not isinstance(error, IllegalStateError)
 
 
 class Fetcher(faust_consumer.Fetcher):
