@@ -52,8 +52,11 @@ class Engine:
     def topics(self) -> Collection[str]:
         return self._inputs.keys()
 
-    async def assigned(self, partition: Partition, committed: int) -> int:
-        """Open the partition with the newest state at or before ``committed``."""
+    async def assigned(self, partition: Partition, committed: int, beginning: int) -> int:
+        """Open the partition with the newest state at or before ``committed``.
+
+        State is a function of the log: without a snapshot it is made from the log's beginning.
+        """
         running = self._runners.get(partition)
         if running is not None:  # told twice in one rebalance: go on where it stands
             return running.task.expected
@@ -61,11 +64,19 @@ class Engine:
         state = await self._restore(plan, partition, committed)
         for switch, value in self._switches.items():
             _control(plan, switch, value)
-        start = committed if state is None else state.offset
+        start = committed
+        if plan.stateful:
+            known = 0 if state is None else state.offset
+            start = min(max(known, beginning), committed)
         settings = task_settings(self.topology, plan)
         now = self._shell.clock.monotonic()
         task = PartitionTask(
-            start=start, committed=committed, stateful=plan.stateful, settings=settings, now=now
+            start=start,
+            committed=committed,
+            stateful=plan.stateful,
+            settings=settings,
+            now=now,
+            restored=state is not None,
         )
         dead_topic = self._inputs[partition[0]].dead_letters
         runner = PartitionRunner(partition, plan, task, dead_topic, self._shell)

@@ -9,19 +9,22 @@ acknowledged, a commit went through) and asks ``next(now)`` what to do::
     LIVE      a batch is full, or its first record has waited   RunBatch
               long enough, and fewer than ``in_flight_limit``
               batches await their acknowledgement
+    LIVE      stateful, nothing was restored, not yet saved     SaveSnapshot
     LIVE      ``commit_interval_s`` passed, something to commit Commit
     LIVE      ``checkpoint_interval_s`` passed, state changed,  SaveSnapshot
               the last snapshot is at or before the commit
     LIVE      nothing of these                                  Wait(until) or Wait(None)
     DRAIN     batches await their acknowledgement               Wait(None)
+    DRAIN     something to commit, no snapshot there yet        SaveSnapshot
     DRAIN     something to commit                               Commit
     DRAIN     state changed, all of it is committed             SaveSnapshot
     DRAIN     nothing of these                                  Done
 
 Laws: batches run in offset order; an offset is committed only after everything made from it and
 from all before it was acknowledged; a batch never crosses the end of the replay; a lone record
-never waits when ``timeout_s`` is 0; at most one snapshot is ahead of the committed offset, so that
-a store that keeps the last two always has one to restore.
+never waits when ``timeout_s`` is 0; nothing is committed before there is a snapshot at or before it
+to restore, and at most one snapshot is ahead of the committed offset: so a store that keeps the
+last two always has the one that the next owner needs.
 """
 
 from __future__ import annotations
@@ -103,7 +106,8 @@ class PartitionTask:
     """The state machine of one partition, from its assignment to its revocation.
 
     ``start`` is the offset from which records come: that of the restored snapshot, or
-    ``committed``. Records between the two are replayed with outputs suppressed.
+    ``committed``. Records between the two are replayed with outputs suppressed. ``restored`` says
+    whether there was a snapshot.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class PartitionTask:
         stateful: bool,
         settings: TaskSettings,
         now: float,
+        restored: bool = False,
     ) -> None:
         self.settings = settings
         self.position = start  # every record before it was run
@@ -122,6 +127,8 @@ class PartitionTask:
         self._stateful = stateful
         self._running = start  # every record before it was handed out to be run
         self._saved = start
+        # the first snapshot of this state's history: before it nothing can be restored
+        self._root = start if restored or not stateful else None
         self._draining = False
         self._committing: int | None = None
         self._saving = False
@@ -131,7 +138,7 @@ class PartitionTask:
         self._arrivals: deque[tuple[float, int]] = deque()  # (when, end)
         self._flights: deque[_Flight] = deque()
         self._commit_due = now + settings.commit_interval_s
-        self._checkpoint_due = now + settings.checkpoint_interval_s
+        self._checkpoint_due = now + (0.0 if self._root is None else settings.checkpoint_interval_s)
 
     # --- what happened ----------------------------------------------------------------------------
 
@@ -178,6 +185,7 @@ class PartitionTask:
     def saved(self, offset: int, now: float) -> None:
         """The snapshot is safe."""
         self._saved = max(self._saved, offset)
+        self._root = offset if self._root is None else self._root
         self._saving = False
         self._checkpoint_due = now + self.settings.checkpoint_interval_s
 
@@ -255,20 +263,27 @@ class PartitionTask:
     def _next_drain(self) -> Action:
         if self.in_flight or self._committing is not None or self._saving:
             return Wait(None)
-        if self.committable > self._committed and not self._last_commit_failed:
+        if self._may_commit and not self._last_commit_failed:
             return self._commit()
-        if self._changed and self.position == self._committed and not self._last_save_failed:
+        useful = self.position == self._committed or self._root is None
+        if self._changed and useful and not self._last_save_failed:
             return self._save()
         return Done()
 
     def _next_upkeep(self, now: float) -> Action | None:
-        if self._committing is None and now >= self._commit_due:
+        if self._may_commit and now >= self._commit_due:
             everything = not self.in_flight or not self.settings.exclusive_commit
-            if self.committable > self._committed and everything:
+            if everything:
                 return self._commit()
         if self._may_save and now >= self._checkpoint_due:
             return self._save()
         return None
+
+    @property
+    def _may_commit(self) -> bool:
+        if self._committing is not None or self._root is None:
+            return False
+        return self.committable > self._committed and self.committable >= self._root
 
     @property
     def _changed(self) -> bool:
@@ -276,11 +291,12 @@ class PartitionTask:
 
     @property
     def _may_save(self) -> bool:
-        return self._changed and not self._saving and self._saved <= self._committed
+        wanted = self._changed or self._root is None
+        return wanted and not self._saving and self._saved <= self._committed
 
     def _must_hold(self, now: float) -> bool:
         """With transactions: no new batch while a commit is due or under way."""
-        pending = bool(self._flights) and now >= self._commit_due
+        pending = bool(self._flights) and self._root is not None and now >= self._commit_due
         return self._committing is not None or pending
 
     def _commit(self) -> Commit:
@@ -314,7 +330,7 @@ class PartitionTask:
     def _earliest(self, ready_at: float | None) -> float | None:
         times = [] if ready_at is None else [ready_at]
         live = self.phase is Phase.LIVE  # a replay neither commits nor saves
-        if live and self._committing is None and self.committable > self._committed:
+        if live and self._may_commit:
             times.append(self._commit_due)
         if live and self._may_save:
             times.append(self._checkpoint_due)

@@ -27,6 +27,7 @@ def task(
     size: int = 4,
     timeout_s: float = 0.0,
     now: float = 0.0,
+    restored: bool = True,
     **settings: Any,
 ) -> PartitionTask:
     return PartitionTask(
@@ -35,6 +36,7 @@ def task(
         stateful=stateful,
         settings=TaskSettings(batch=BatchPolicy(size, timeout_s), **settings),
         now=now,
+        restored=restored,
     )
 
 
@@ -279,6 +281,54 @@ def test_no_second_snapshot_goes_ahead_of_the_committed_offset() -> None:
     assert partition.next(101.0) == Commit(4)
     partition.committed(4, now=101.0)
     assert partition.next(101.0) == SaveSnapshot(4)
+
+
+def test_nothing_is_committed_before_there_is_a_snapshot_to_restore() -> None:
+    partition = task(stateful=True, restored=False, size=1, commit_interval_s=1.0, start=5)
+    assert partition.next(0.0) == SaveSnapshot(5)
+    partition.receive(records(5, 6), now=0.0)
+    run(partition, 0.0)  # work goes on beside it
+    partition.acknowledged(6)
+    run(partition, 1.0)
+    assert partition.next(9.0) == Wait(None)  # a commit is due, the snapshot is not there
+    partition.saved(5, now=9.0)
+    assert partition.next(9.0) == Commit(6)
+
+
+def test_a_first_snapshot_that_came_late_is_waited_for_by_the_commit() -> None:
+    partition = task(
+        stateful=True, restored=False, size=1, commit_interval_s=1.0, checkpoint_interval_s=30.0
+    )
+    assert partition.next(0.0) == SaveSnapshot(0)
+    partition.save_failed(now=0.0)
+    partition.receive(records(0, 1), now=0.0)
+    run(partition, 0.0)
+    run(partition, 0.0)
+    partition.acknowledged(1)
+    assert partition.next(9.0) == Wait(30.0)
+    assert partition.next(30.0) == SaveSnapshot(2)
+    partition.saved(2, now=30.0)
+    assert partition.next(31.0) == Wait(None)  # 1 could be committed, and nothing restored there
+    partition.acknowledged(2)
+    assert partition.next(31.0) == Commit(2)
+
+
+def test_a_drain_saves_first_when_nothing_can_be_restored_yet() -> None:
+    for well in (True, False):
+        partition = task(stateful=True, restored=False)
+        assert partition.next(0.0) == SaveSnapshot(0)
+        partition.save_failed(now=0.0)
+        partition.receive(records(0), now=0.0)
+        run(partition, 0.0)
+        partition.acknowledged(1)
+        partition.drain()
+        assert partition.next(0.0) == SaveSnapshot(1)
+        if well:
+            partition.saved(1, now=0.0)
+            assert partition.next(0.0) == Commit(1)
+        else:
+            partition.save_failed(now=0.0)
+            assert partition.next(0.0) == Done()  # the next owner runs it again
 
 
 # --- replay ---------------------------------------------------------------------------------------

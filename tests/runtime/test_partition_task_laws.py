@@ -40,6 +40,7 @@ class Shell(RuleBasedStateMachine):
         in_flight_limit=st.integers(1, 4),
         queue_limit=st.integers(1, 10),
         slow=st.booleans(),
+        restored=st.booleans(),
     )
     def open(
         self,
@@ -53,7 +54,9 @@ class Shell(RuleBasedStateMachine):
         in_flight_limit: int,
         queue_limit: int,
         slow: bool,
+        restored: bool,
     ) -> None:
+        restored |= behind > 0
         self.log = [offset for offset in range(LOG_END) if offset not in missing]
         self.start, self.first_commit = start, start + (behind if stateful else 0)
         self.config = TaskSettings(
@@ -66,6 +69,7 @@ class Shell(RuleBasedStateMachine):
             stateful=stateful,
             settings=self.config,
             now=self.now,
+            restored=restored,
         )
         self.stateful = stateful
         self.slow = slow  # whether a batch takes its time, so that things happen meanwhile
@@ -77,7 +81,7 @@ class Shell(RuleBasedStateMachine):
         self.unacknowledged: list[tuple[int, list[int]]] = []
         self.committed = self.first_commit
         self.committing: int | None = None
-        self.saved = [start]
+        self.saved = [start] if restored else []
         self.saving: int | None = None
         self.draining = False
         self.done = False
@@ -175,8 +179,8 @@ class Shell(RuleBasedStateMachine):
                 assert self.stateful
                 assert self.saving is None
                 assert offset == self.task.position
-                assert offset > self.saved[-1]
-                if self.draining:
+                assert not self.saved or offset > self.saved[-1]
+                if self.draining and self.saved:
                     assert offset == self.committed
                 self.saving = offset
             case Wait(until):
@@ -232,6 +236,8 @@ class Shell(RuleBasedStateMachine):
         assert set(before) <= self.acknowledged
         if self.config.exclusive_commit:
             assert not self.unacknowledged
+        if self.stateful:
+            assert any(saved <= offset for saved in self.saved), "nothing to restore"
         self.committing = offset
 
     def check_no_reason_to_run(self) -> None:

@@ -41,9 +41,9 @@ class Outside:
     snapshots: list[tuple[int, dict[str, tuple[int, bytes]]]] = field(default_factory=list)
     lost_commits: bool = False
 
-    def newest(self) -> tuple[int, dict[str, tuple[int, bytes]]]:
+    def newest(self) -> tuple[int, dict[str, tuple[int, bytes]]] | None:
         fitting = [saved for saved in self.snapshots if saved[0] <= self.committed]
-        return max(fitting, key=lambda saved: saved[0], default=(0, {}))
+        return max(fitting, key=lambda saved: saved[0], default=None)
 
     def save(self, offset: int, state: dict[str, tuple[int, bytes]]) -> None:
         self.snapshots = [*self.snapshots, (offset, state)][-self.keep :]
@@ -55,9 +55,8 @@ class Owner:
     def __init__(self, outside: Outside, config: TaskSettings) -> None:
         self.outside = outside
         self.plan = fresh_plan()
-        start, state = outside.newest()
-        if not outside.snapshots:
-            start = min(start, outside.committed)
+        saved = outside.newest()
+        start, state = saved or (outside.committed, {})
         self.plan.restore(state)
         self.now = 0.0
         self.task = PartitionTask(
@@ -66,6 +65,7 @@ class Owner:
             stateful=self.plan.stateful,
             settings=config,
             now=self.now,
+            restored=saved is not None,
         )
         self.unread = deque(record for record in outside.log if record.offset >= start)
         self.waiting: deque[tuple[str, Any]] = deque()
