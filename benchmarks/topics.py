@@ -17,6 +17,7 @@ from gress_ml.dev.topics import TopicSettings, create_topics
 TRANSFERS = "dwcp.transfers"
 DECISIONS = "dwcp.decisions"
 PARTITIONS = 4
+PARTITIONER = "murmur2_random"  # librdkafka's name for how Java and aiokafka place a key
 #: The other topics of the topology.
 _OTHERS = ("dwcp.outcomes", "dwcp.transfers.dlq", "dwcp.outcomes.dlq")
 _KAFKA_S = 30.0
@@ -40,7 +41,7 @@ class Topics:
         producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap,
-                "partitioner": "murmur2_random",  # as aiokafka and Java place a key
+                "partitioner": PARTITIONER,
                 "linger.ms": 20,
                 "batch.size": 512 * 1024,
                 "queue.buffering.max.messages": 1_000_000,
