@@ -21,7 +21,15 @@ from gress_ml.operator import Lookup
 from gress_ml.ports import Clock, SavedState, SnapshotStore
 from gress_ml.record import Record
 from gress_ml.runtime.plan import Plan, Result
-from gress_ml.runtime.task import Commit, Done, PartitionTask, RunBatch, SaveSnapshot, Wait
+from gress_ml.runtime.task import (
+    Commit,
+    Done,
+    PartitionTask,
+    RunBatch,
+    SaveSnapshot,
+    TakeSnapshot,
+    Wait,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +70,7 @@ class PartitionRunner:
         self._wakeup: asyncio.Future[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._taken: SavedState | None = None
         self._log = log.bind(topic=partition[0], partition=partition[1])
 
     # --- told from outside ------------------------------------------------------------------------
@@ -96,9 +105,12 @@ class PartitionRunner:
                     )  # other partitions, heartbeats and timers have their turn
                 case Commit(offset):
                     self._spawn(self._commit(offset))
-                case SaveSnapshot(offset):
+                case TakeSnapshot(offset):
                     # the state as it is now: later batches must not show in it
-                    self._spawn(self._save(SavedState(offset, self.plan.snapshot())))
+                    self._taken = SavedState(offset, self.plan.snapshot())
+                case SaveSnapshot():
+                    assert self._taken is not None
+                    self._spawn(self._save(self._taken))
                 case Wait(until):
                     await self._sleep(until)
                 case Done():

@@ -9,22 +9,21 @@ acknowledged, a commit went through) and asks ``next(now)`` what to do::
     LIVE      a batch is full, or its first record has waited   RunBatch
               long enough, and fewer than ``in_flight_limit``
               batches await their acknowledgement
-    LIVE      stateful, nothing was restored, not yet saved     SaveSnapshot
     LIVE      ``commit_interval_s`` passed, something to commit Commit
-    LIVE      ``checkpoint_interval_s`` passed, state changed,  SaveSnapshot
-              the last snapshot is at or before the commit
+    LIVE      ``checkpoint_interval_s`` passed, state changed;  TakeSnapshot
+              or stateful and nothing was restored
+    LIVE      the commit has reached the snapshot taken         SaveSnapshot
     LIVE      nothing of these                                  Wait(until) or Wait(None)
     DRAIN     batches await their acknowledgement               Wait(None)
-    DRAIN     something to commit, no snapshot there yet        SaveSnapshot
+    DRAIN     the first snapshot of all is not saved            SaveSnapshot
     DRAIN     something to commit                               Commit
-    DRAIN     state changed, all of it is committed             SaveSnapshot
+    DRAIN     state changed, all of it is committed             TakeSnapshot, SaveSnapshot
     DRAIN     nothing of these                                  Done
 
 Laws: batches run in offset order; an offset is committed only after everything made from it and
 from all before it was acknowledged; a batch never crosses the end of the replay; a lone record
-never waits when ``timeout_s`` is 0; nothing is committed before there is a snapshot at or before it
-to restore, and at most one snapshot is ahead of the committed offset: so a store that keeps the
-last two always has the one that the next owner needs.
+never waits when ``timeout_s`` is 0; a snapshot is saved only when its offset is committed, and
+nothing is committed before there is a snapshot: so the newest one is always one to restore.
 """
 
 from __future__ import annotations
@@ -56,8 +55,15 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Keep the state as it is now in memory: it includes every record before ``offset``."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class SaveSnapshot:
-    """Take the state now and save it with ``offset``; then tell ``saved`` or ``save_failed``."""
+    """Save the state that was taken at ``offset``; then tell ``saved`` or ``save_failed``."""
 
     offset: int
 
@@ -74,7 +80,7 @@ class Done:
     """Drained: nothing is under way and nothing is left to save."""
 
 
-Action = RunBatch | Commit | SaveSnapshot | Wait | Done
+Action = RunBatch | Commit | TakeSnapshot | SaveSnapshot | Wait | Done
 
 
 class Phase(Enum):
@@ -127,8 +133,8 @@ class PartitionTask:
         self._stateful = stateful
         self._running = start  # every record before it was handed out to be run
         self._saved = start
-        # the first snapshot of this state's history: before it nothing can be restored
-        self._root = start if restored or not stateful else None
+        self._taken: int | None = None
+        self._restorable = restored or not stateful
         self._draining = False
         self._committing: int | None = None
         self._saving = False
@@ -138,7 +144,8 @@ class PartitionTask:
         self._arrivals: deque[tuple[float, int]] = deque()  # (when, end)
         self._flights: deque[_Flight] = deque()
         self._commit_due = now + settings.commit_interval_s
-        self._checkpoint_due = now + (0.0 if self._root is None else settings.checkpoint_interval_s)
+        self._save_due = now
+        self._checkpoint_due = now + (settings.checkpoint_interval_s if self._restorable else 0.0)
 
     # --- what happened ----------------------------------------------------------------------------
 
@@ -185,15 +192,21 @@ class PartitionTask:
     def saved(self, offset: int, now: float) -> None:
         """The snapshot is safe."""
         self._saved = max(self._saved, offset)
-        self._root = offset if self._root is None else self._root
+        self._restorable = True
+        self._taken = None
         self._saving = False
         self._checkpoint_due = now + self.settings.checkpoint_interval_s
 
     def save_failed(self, now: float) -> None:
-        """The snapshot is not safe: it is tried again after the interval, never in a drain."""
+        """The snapshot is not safe: the first is tried again after the interval, others taken anew.
+
+        Neither in a drain.
+        """
         self._saving = False
         self._last_save_failed = self._draining
-        self._checkpoint_due = now + self.settings.checkpoint_interval_s
+        self._save_due = self._checkpoint_due = now + self.settings.checkpoint_interval_s
+        if self._restorable:
+            self._taken = None
 
     def drain(self) -> None:
         """Start no more batches; finish what is under way, save, commit.
@@ -263,11 +276,13 @@ class PartitionTask:
     def _next_drain(self) -> Action:
         if self.in_flight or self._committing is not None or self._saving:
             return Wait(None)
+        may_save = not self._last_save_failed
+        if may_save and not self._restorable and self._taken is not None:
+            return self._save(self._taken)
         if self._may_commit and not self._last_commit_failed:
             return self._commit()
-        useful = self.position == self._committed or self._root is None
-        if self._changed and useful and not self._last_save_failed:
-            return self._save()
+        if may_save and self._changed and self.position == self._committed:
+            return self._save(self.position) if self._taken == self.position else self._take()
         return Done()
 
     def _next_upkeep(self, now: float) -> Action | None:
@@ -275,37 +290,45 @@ class PartitionTask:
             everything = not self.in_flight or not self.settings.exclusive_commit
             if everything:
                 return self._commit()
-        if self._may_save and now >= self._checkpoint_due:
-            return self._save()
+        if self._may_take and now >= self._checkpoint_due:
+            return self._take()
+        if self._taken is not None and self._may_save and now >= self._save_due:
+            return self._save(self._taken)
         return None
 
     @property
     def _may_commit(self) -> bool:
-        if self._committing is not None or self._root is None:
-            return False
-        return self.committable > self._committed and self.committable >= self._root
+        possible = self._committing is None and self._restorable
+        return possible and self.committable > self._committed
 
     @property
     def _changed(self) -> bool:
         return self._stateful and self._saved < self.position
 
     @property
+    def _may_take(self) -> bool:
+        return self._taken is None and (self._changed or not self._restorable)
+
+    @property
     def _may_save(self) -> bool:
-        wanted = self._changed or self._root is None
-        return wanted and not self._saving and self._saved <= self._committed
+        return self._taken is not None and self._taken <= self._committed and not self._saving
 
     def _must_hold(self, now: float) -> bool:
         """With transactions: no new batch while a commit is due or under way."""
-        pending = bool(self._flights) and self._root is not None and now >= self._commit_due
+        pending = bool(self._flights) and self._restorable and now >= self._commit_due
         return self._committing is not None or pending
 
     def _commit(self) -> Commit:
         self._committing = self.committable
         return Commit(self.committable)
 
-    def _save(self) -> SaveSnapshot:
+    def _take(self) -> TakeSnapshot:
+        self._taken = self.position
+        return TakeSnapshot(self.position)
+
+    def _save(self, offset: int) -> SaveSnapshot:
         self._saving = True
-        return SaveSnapshot(self.position)
+        return SaveSnapshot(offset)
 
     def _ready_at(self) -> float:
         if len(self._queue) >= self.settings.batch.size:
@@ -332,6 +355,8 @@ class PartitionTask:
         live = self.phase is Phase.LIVE  # a replay neither commits nor saves
         if live and self._may_commit:
             times.append(self._commit_due)
-        if live and self._may_save:
+        if live and self._may_take:
             times.append(self._checkpoint_due)
+        if live and self._may_save:
+            times.append(self._save_due)
         return min(times, default=None)

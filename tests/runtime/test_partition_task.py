@@ -14,6 +14,7 @@ from gress_ml.runtime.task import (
     Phase,
     RunBatch,
     SaveSnapshot,
+    TakeSnapshot,
     TaskSettings,
     Wait,
 )
@@ -243,6 +244,7 @@ def saving(**settings: Any) -> PartitionTask:
 def test_a_snapshot_is_taken_at_the_interval_when_the_state_changed() -> None:
     partition = saving()
     assert partition.next(1.0) == Wait(10.0)
+    assert partition.next(10.0) == TakeSnapshot(2)
     assert partition.next(10.0) == SaveSnapshot(2)
     assert partition.next(99.0) == Wait(None)  # one at a time
     partition.saved(2, now=11.0)
@@ -256,35 +258,36 @@ def test_a_stateless_partition_takes_no_snapshot() -> None:
     assert partition.next(50.0) == Wait(None)
 
 
-def test_a_failed_snapshot_is_tried_again_after_the_interval() -> None:
+def test_after_a_failure_a_new_snapshot_is_taken_at_the_interval() -> None:
     partition = saving()
+    assert partition.next(10.0) == TakeSnapshot(2)
     assert partition.next(10.0) == SaveSnapshot(2)
     partition.save_failed(now=12.0)
     assert partition.next(12.0) == Wait(22.0)
+    assert partition.next(22.0) == TakeSnapshot(2)
     assert partition.next(22.0) == SaveSnapshot(2)
 
 
-def test_no_second_snapshot_goes_ahead_of_the_committed_offset() -> None:
+def test_a_snapshot_is_saved_only_when_its_offset_is_committed() -> None:
     partition = saving()
-    partition.receive(records(2), now=2.0)
-    run(partition, 2.0)
-    assert partition.next(10.0) == SaveSnapshot(3)  # ahead of the commit, which is at 2
-    partition.saved(3, now=10.0)
-    partition.receive(records(3), now=11.0)
-    run(partition, 11.0)
-    partition.acknowledged(3)
+    partition.receive(records(2, 3), now=9.0)
+    run(partition, 9.0)
+    partition.receive(records(4), now=9.0)
+    assert partition.next(10.0) == TakeSnapshot(4)
+    assert run(partition, 10.0) == [4]  # work goes on
+    assert partition.next(50.0) == Wait(None)
     partition.acknowledged(4)
-    assert partition.next(100.0) == Commit(4)
-    assert partition.next(100.0) == Wait(None)  # due, and held until the commit went through
-    partition.commit_failed(now=100.0)
-    assert partition.next(100.5) == Wait(101.0)
-    assert partition.next(101.0) == Commit(4)
-    partition.committed(4, now=101.0)
-    assert partition.next(101.0) == SaveSnapshot(4)
+    assert partition.next(50.0) == Commit(4)
+    partition.commit_failed(now=50.0)
+    assert partition.next(50.5) == Wait(51.0)
+    assert partition.next(51.0) == Commit(4)
+    partition.committed(4, now=51.0)
+    assert partition.next(51.0) == SaveSnapshot(4)
 
 
 def test_nothing_is_committed_before_there_is_a_snapshot_to_restore() -> None:
     partition = task(stateful=True, restored=False, size=1, commit_interval_s=1.0, start=5)
+    assert partition.next(0.0) == TakeSnapshot(5)
     assert partition.next(0.0) == SaveSnapshot(5)
     partition.receive(records(5, 6), now=0.0)
     run(partition, 0.0)  # work goes on beside it
@@ -295,40 +298,51 @@ def test_nothing_is_committed_before_there_is_a_snapshot_to_restore() -> None:
     assert partition.next(9.0) == Commit(6)
 
 
-def test_a_first_snapshot_that_came_late_is_waited_for_by_the_commit() -> None:
+def test_the_first_snapshot_is_saved_again_as_it_was_taken() -> None:
     partition = task(
         stateful=True, restored=False, size=1, commit_interval_s=1.0, checkpoint_interval_s=30.0
     )
+    assert partition.next(0.0) == TakeSnapshot(0)
     assert partition.next(0.0) == SaveSnapshot(0)
     partition.save_failed(now=0.0)
-    partition.receive(records(0, 1), now=0.0)
-    run(partition, 0.0)
+    partition.receive(records(0), now=0.0)
     run(partition, 0.0)
     partition.acknowledged(1)
     assert partition.next(9.0) == Wait(30.0)
-    assert partition.next(30.0) == SaveSnapshot(2)
-    partition.saved(2, now=30.0)
-    assert partition.next(31.0) == Wait(None)  # 1 could be committed, and nothing restored there
-    partition.acknowledged(2)
-    assert partition.next(31.0) == Commit(2)
+    assert partition.next(30.0) == SaveSnapshot(0)
+    partition.saved(0, now=30.0)
+    assert partition.next(31.0) == Commit(1)
 
 
 def test_a_drain_saves_first_when_nothing_can_be_restored_yet() -> None:
     for well in (True, False):
         partition = task(stateful=True, restored=False)
+        assert partition.next(0.0) == TakeSnapshot(0)
         assert partition.next(0.0) == SaveSnapshot(0)
         partition.save_failed(now=0.0)
         partition.receive(records(0), now=0.0)
         run(partition, 0.0)
         partition.acknowledged(1)
         partition.drain()
-        assert partition.next(0.0) == SaveSnapshot(1)
+        assert partition.next(0.0) == SaveSnapshot(0)
         if well:
-            partition.saved(1, now=0.0)
+            partition.saved(0, now=0.0)
             assert partition.next(0.0) == Commit(1)
         else:
             partition.save_failed(now=0.0)
             assert partition.next(0.0) == Done()  # the next owner runs it again
+
+
+def test_without_a_snapshot_to_restore_exclusive_commits_hold_nothing_up() -> None:
+    partition = task(
+        stateful=True, restored=False, size=1, commit_interval_s=1.0, exclusive_commit=True
+    )
+    assert partition.next(0.0) == TakeSnapshot(0)
+    assert partition.next(0.0) == SaveSnapshot(0)
+    partition.receive(records(0, 1), now=0.0)
+    run(partition, 0.0)
+    partition.acknowledged(1)
+    assert run(partition, 5.0) == [1]  # a commit is due and not possible yet
 
 
 # --- replay ---------------------------------------------------------------------------------------
@@ -391,6 +405,7 @@ def test_drain_waits_for_acknowledgements_then_commits_then_saves() -> None:
     assert partition.next(0.0) == Commit(2)
     assert partition.next(0.0) == Wait(None)
     partition.committed(2, now=0.0)
+    assert partition.next(0.0) == TakeSnapshot(2)
     assert partition.next(0.0) == SaveSnapshot(2)
     assert partition.next(0.0) == Wait(None)
     partition.saved(2, now=0.0)
@@ -409,6 +424,7 @@ def test_a_drain_ends_when_its_commit_or_its_snapshot_fails() -> None:
 
     partition = saving()
     partition.drain()
+    assert partition.next(2.0) == TakeSnapshot(2)
     assert partition.next(2.0) == SaveSnapshot(2)
     partition.save_failed(now=2.0)
     assert partition.next(2.0) == Done()
@@ -418,6 +434,7 @@ def test_a_drain_ends_when_its_commit_or_its_snapshot_fails() -> None:
 def test_a_drain_waits_for_what_was_begun_before_it(what: str) -> None:
     partition = saving()
     if what == "snapshot":
+        assert partition.next(10.0) == TakeSnapshot(2)
         assert partition.next(10.0) == SaveSnapshot(2)
     else:
         partition.receive(records(2), now=2.0)
@@ -430,6 +447,7 @@ def test_a_drain_waits_for_what_was_begun_before_it(what: str) -> None:
         partition.saved(2, now=10.0)
     else:
         partition.committed(3, now=10.0)
+        assert partition.next(10.0) == TakeSnapshot(3)
         assert partition.next(10.0) == SaveSnapshot(3)
         partition.saved(3, now=10.0)
     assert partition.next(10.0) == Done()

@@ -19,6 +19,7 @@ from gress_ml.runtime.task import (
     PartitionTask,
     RunBatch,
     SaveSnapshot,
+    TakeSnapshot,
     TaskSettings,
     Wait,
 )
@@ -77,7 +78,8 @@ class Owner:
             self.task.receive(chunk, self.now)
 
     def turn(self) -> None:
-        """One action of the task."""
+        """One action of the task; each takes its time."""
+        self.now += 0.2
         match self.task.next(self.now):
             case RunBatch() as batch:
                 result = drive(self.plan, [*batch.records])  # type: ignore[list-item]
@@ -89,10 +91,13 @@ class Owner:
                     self.waiting.append(("acknowledged", batch.end))
             case Commit(offset):
                 self.waiting.append(("committed", offset))
+            case TakeSnapshot(offset):
+                self.taken = (offset, self.plan.snapshot())
             case SaveSnapshot(offset):
-                self.waiting.append(("saved", (offset, self.plan.snapshot())))
+                assert self.taken[0] == offset
+                self.waiting.append(("saved", self.taken))
             case Wait():
-                self.now += 0.5
+                pass
             case Done():
                 self.done = True
 
@@ -138,11 +143,11 @@ RECORDS = st.lists(
         st.sampled_from(["a", "b"]),
         st.sampled_from([1.0, 2.0, 5.0, 13.0, None]),  # 13 is poison, None is garbage
     ),
-    min_size=1,
-    max_size=30,
+    min_size=10,
+    max_size=40,
 )
 #: What an owner does before it crashes: actions, reads and answers, in any mixture.
-LIFE = st.lists(st.tuples(st.sampled_from("rttta"), st.integers(1, 4)), max_size=25)
+LIFE = st.lists(st.tuples(st.sampled_from("rtta"), st.integers(1, 4)), min_size=10, max_size=60)
 
 
 def the_log(kinds: list[tuple[int, str, float | None]]) -> list[FileRecord]:
@@ -172,16 +177,18 @@ def live(owner: Owner, life: list[tuple[str, int]]) -> None:
     RECORDS,
     st.lists(st.tuples(LIFE, st.booleans(), st.booleans()), max_size=4),
     st.integers(1, 4),
+    st.integers(1, 3),
 )
 @settings(max_examples=150, deadline=None)
 def test_after_any_crashes_state_and_outputs_are_those_of_one_long_run(
     kinds: list[tuple[int, str, float | None]],
     lives: list[tuple[list[tuple[str, int]], bool, bool]],
     size: int,
+    keep: int,
 ) -> None:
     log = the_log(kinds)
     config = TaskSettings(BatchPolicy(size), 0.5, 1.0, queue_limit=6, in_flight_limit=2)
-    outside = Outside(log, keep=3)
+    outside = Outside(log, keep=keep)
     for life, drained, lost_commits in lives:
         outside.lost_commits = lost_commits
         owner = Owner(outside, config)
