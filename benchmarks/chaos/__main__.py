@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ _BUILD = PROJECT / "build"
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing is left running then, either
     console = Console(highlight=False)
     outcomes = []
     for scenario in [_asked(scenario, options) for scenario in SCENARIOS]:

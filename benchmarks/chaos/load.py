@@ -49,7 +49,7 @@ class Load:
                 "message.timeout.ms": _DELIVERY_S * 1000,
                 "reconnect.backoff.max.ms": 500,
                 "queue.buffering.max.messages": 1_000_000,
-                # a broker that restarts may name no leader at first; the next question is minutes off
+                # a broker that restarts may name no leader at first: ask again soon, not in minutes
                 "topic.metadata.refresh.interval.ms": 1000,
                 "log_level": 2,  # a broker that is away is meant to be away
                 "error_cb": self._note,

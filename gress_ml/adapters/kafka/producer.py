@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import chain, repeat
 from typing import Any
 
+import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -35,13 +36,13 @@ _LOOK_UP_S = 1.0
 _STOP_S = 5.0
 
 Header = tuple[str, bytes]
+_NO_HEADERS: list[Header] = []
 _Place = tuple[str, int]  # topic and partition
 _Acks = asyncio.Future[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message to produce."""
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message to produce. A struct, as one is made for each event."""
 
     key: bytes | None
     value: bytes | None
@@ -232,15 +233,15 @@ class OutputProducer:
         batch = self.client.create_batch()
         filled = False
         for message in messages:
-            fields = {"key": message.key, "value": message.value, "timestamp": timestamp_ms}
-            headers = list(message.headers)
-            if batch.append(**fields, headers=headers) is None:
+            key, value = message.key, message.value
+            headers = [*message.headers] if message.headers else _NO_HEADERS
+            if batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
                 if filled:
                     batch.close()
                     yield batch
                 batch = self.client.create_batch()
                 # the first message of a batch is taken whatever its size; the broker judges it
-                batch.append(**fields, headers=headers)
+                batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers)
             filled = True
         batch.close()
         yield batch

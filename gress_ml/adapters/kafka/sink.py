@@ -19,8 +19,11 @@ class BatchSink(Protocol):
         """Topics whose records are handed on as batches."""
         ...
 
-    async def assigned(self, partition: Partition, committed: int) -> int:
-        """Get ready for a partition; answers the offset to read from (at or before committed)."""
+    async def assigned(self, partition: Partition, committed: int, beginning: int) -> int:
+        """Get ready for a partition; answers the offset to read from.
+
+        It is at or before ``committed``, and not before the ``beginning`` of what is still there.
+        """
         ...
 
     async def revoked(self, partitions: Collection[Partition]) -> None:

@@ -129,6 +129,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._revocations = 0
         self._commits: set[asyncio.Future[Any]] = set()
+        self._fetching: asyncio.Future[Any] | None = None
 
     @property
     def sink(self) -> BatchSink:
@@ -159,10 +160,16 @@ class Consumer(driver.Consumer):
             return
         generation = self.app.consumer_generation_id
         timeout = _IDLE_S if len(wanted) == len(active) else _PAUSED_S
-        fetched = await self._thread.getmany(wanted, timeout)
+        self._fetching = asyncio.ensure_future(self._thread.getmany(wanted, timeout))
+        try:
+            fetched = await self._fetching
+        except asyncio.CancelledError:
+            if not self._fetching.cancelled() or _told_to_stop():
+                raise
+            return  # a rebalance began
         for tp, records in fetched.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
-                return  # the partitions are no longer ours: these records are read again
+                return  # the partitions are no longer ours: their next owner reads these again
             if tp.topic in self.sink.topics:
                 self.sink.deliver(tp, records)
             else:
@@ -205,22 +212,27 @@ class Consumer(driver.Consumer):
     async def _open_batch_partitions(self) -> None:
         client = self._thread._ensure_consumer()
         revocations = self._revocations
-        for tp in sorted(self.assignment()):
-            if tp.topic in self.sink.topics:
-                partition = TopicPartition(*tp)
-                committed = await client.committed(partition)
-                if committed is None:  # a new group: where ``auto_offset_reset`` puts it
-                    committed = await client.position(partition)
-                start = await self.sink.assigned(tp, committed)
-                if self._revocations != revocations:
-                    await self.sink.revoked([tp])  # it came after the others were closed
-                    raise IllegalStateError(f"{tp} was revoked while it was opened")
-                client.seek(partition, start)
+        mine = sorted(tp for tp in self.assignment() if tp.topic in self.sink.topics)
+        beginnings = await client.beginning_offsets([TopicPartition(*tp) for tp in mine])
+        for tp in mine:
+            partition = TopicPartition(*tp)
+            committed = await client.committed(partition)
+            if committed is None:  # a new group: where ``auto_offset_reset`` puts it
+                committed = await client.position(partition)
+            start = await self.sink.assigned(tp, committed, beginnings[partition])
+            if self._revocations != revocations:
+                await self.sink.revoked([tp])  # it came after the others were closed
+                raise IllegalStateError(f"{tp} was revoked while it was opened")
+            client.seek(partition, start)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop reading, drain, commit: all before the group forms anew (KIP-62 gives the time)."""
         self._revocations += 1
         self.stop_flow()
+        if self._fetching is not None:
+            # one that goes on waiting would take the first records of the next assignment, and
+            # they would be skipped: its position is past them then
+            self._fetching.cancel()
         await self.sink.revoked([tp for tp in revoked if tp.topic in self.sink.topics])
         for commit in self._commits:  # what is sent again later would carry the new generation
             commit.cancel()
