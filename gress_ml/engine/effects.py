@@ -128,19 +128,19 @@ class Effects:
         Same key and same number of partitions give the same partition, so nothing is hashed.
         """
         topic, own = source.partition
-        messages = [
-            Message(key, value, _traced(source.records[position]))
-            for key, value, position in zip(
-                produced.keys, produced.values, produced.records, strict=True
-            )
-        ]
+        messages = _messages(produced, source.records)
         count = await self._count(produced.topic)
         if count == await self._count(topic) and _same_keys(produced, source.records):
             return [_Sending(produced.topic, own, messages, produced.records)]
+        targets = {
+            key: own % count if key is None else partition_of(key, count)
+            for key in set(produced.keys)
+        }
+        if len({*targets.values()}) == 1:
+            return [_Sending(produced.topic, targets[produced.keys[0]], messages, produced.records)]
         split: dict[int, tuple[list[Message], list[int]]] = {}
         for message, position in zip(messages, produced.records, strict=True):
-            target = own % count if message.key is None else partition_of(message.key, count)
-            part = split.setdefault(target, ([], []))
+            part = split.setdefault(targets[message.key], ([], []))
             part[0].append(message)
             part[1].append(position)
         return [_Sending(produced.topic, target, *part) for target, part in split.items()]
@@ -253,9 +253,17 @@ def _log_dead(source: _Source, dead: Sequence[DeadLetter]) -> None:
         )
 
 
+def _messages(produced: Produced, records: Sequence[Record]) -> list[Message]:
+    """A message per row, with the trace headers of its input."""
+    if not any(record.headers for record in records):
+        return [*map(Message, produced.keys, produced.values)]
+    headers = [_traced(records[position]) for position in produced.records]
+    return [*map(Message, produced.keys, produced.values, headers)]
+
+
 def _same_keys(produced: Produced, records: Sequence[Record]) -> bool:
     return all(
-        records[position].key is key
+        records[position].key == key
         for key, position in zip(produced.keys, produced.records, strict=True)
     )
 
