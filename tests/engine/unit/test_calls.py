@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from gress_ml.adapters.clock import ManualClock
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.batch import Batch
+from gress_ml.engine.calls import Calls
+from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME, Kind, Metric
+from gress_ml.operator import Operator, OperatorConfig, Output
+from gress_ml.runtime.plan import Call, Step
+from gress_ml.schema import Columns
+
+BATCH = Batch.of({"x": np.zeros(3)})
+IN_S = Metric("time_seconds", Kind.HISTOGRAM, "Time.", ("kind",))
+IN_MS = Metric("time_ms", Kind.HISTOGRAM, "Time.")
+
+
+class Doing(Operator[OperatorConfig]):
+    """Does what a function says, with a deadline."""
+
+    name = "doing"
+    Config = OperatorConfig
+
+    def __init__(
+        self,
+        work: Callable[[], object] = lambda: None,
+        *,
+        deadline_s: float | None = 5.0,
+        limit: int = 1,
+    ) -> None:
+        super().__init__(OperatorConfig())
+        self._work, self._deadline_s, self._limit = work, deadline_s, limit
+
+    def reads(self) -> frozenset[str]:
+        return frozenset()
+
+    def signature(self, columns: Columns) -> Columns:
+        return columns
+
+    def process(self, batch: Batch) -> Output:
+        self._work()
+        return Output(batch, logs=[{"by": "process", "thread": threading.get_ident()}])
+
+    @property
+    def deadline_s(self) -> float | None:
+        return self._deadline_s
+
+    @property
+    def max_concurrency(self) -> int:
+        return self._limit
+
+    def fallback(self, batch: Batch, cause: str) -> Output:
+        return Output(batch, logs=[{"by": cause, "thread": threading.get_ident()}])
+
+    @property
+    def timers(self) -> list[tuple[Metric, tuple[str, ...]]]:
+        return [(IN_S, ("all",)), (IN_MS, ())]
+
+
+@pytest.fixture
+def metrics() -> PrometheusMetrics:
+    return PrometheusMetrics()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def calls(clock: ManualClock, metrics: PrometheusMetrics) -> Calls:
+    return Calls(clock, metrics)
+
+
+@pytest.fixture
+def stuck() -> Iterator[threading.Event]:
+    """Calls that wait for this hang until the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def run(calls: Calls, operator: Doing, step: str = "step") -> dict[str, object]:
+    return dict(calls.run(Call(Step(step, operator, "in"), BATCH)).logs[0])
+
+
+def test_without_a_deadline_the_call_is_made_on_the_spot(calls: Calls) -> None:
+    found = run(calls, Doing(deadline_s=None))
+    assert found == {"by": "process", "thread": threading.get_ident()}
+
+
+def test_with_a_deadline_the_call_is_made_in_one_thread_that_is_used_again(calls: Calls) -> None:
+    found = [run(calls, Doing()) for _ in range(5)]
+    assert {one["by"] for one in found} == {"process"}
+    threads = {one["thread"] for one in found}
+    assert len(threads) == 1
+    assert threads != {threading.get_ident()}
+
+
+def test_a_call_past_its_deadline_is_answered_by_the_fallback(
+    calls: Calls, stuck: threading.Event
+) -> None:
+    started = time.monotonic()
+    found = run(calls, Doing(lambda: stuck.wait(10), deadline_s=0.05))
+    assert found == {"by": "timeout", "thread": threading.get_ident()}
+    assert 0.04 < time.monotonic() - started < 5
+
+
+def test_with_all_threads_busy_the_fallback_answers_at_once(
+    calls: Calls, stuck: threading.Event
+) -> None:
+    hanging = Doing(lambda: stuck.wait(10), deadline_s=0.02, limit=2)
+    assert [run(calls, hanging)["by"] for _ in range(2)] == ["timeout", "timeout"]
+    started = time.monotonic()
+    quick = Doing(deadline_s=9.0, limit=2)
+    assert run(calls, quick)["by"] == "overload"
+    assert time.monotonic() - started < 5
+    assert run(calls, quick, step="another")["by"] == "process"  # the limit is that of a step
+
+
+def test_a_thread_that_comes_back_takes_calls_again(calls: Calls) -> None:
+    gate = threading.Event()
+    assert run(calls, Doing(lambda: gate.wait(10), deadline_s=0.02))["by"] == ("timeout")
+    assert run(calls, Doing())["by"] == "overload"
+    gate.set()
+    until = time.monotonic() + 5
+    while (by := run(calls, Doing())["by"]) == "overload" and time.monotonic() < until:
+        time.sleep(0.001)
+    assert by == "process"
+
+
+def test_calls_one_after_the_other_never_overload_one_thread(calls: Calls) -> None:
+    """The thread is free before its caller hears of the result."""
+    operator = Doing()
+    assert {run(calls, operator)["by"] for _ in range(3000)} == {"process"}
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(3), KeyboardInterrupt()])
+def test_what_the_call_raises_is_raised_to_the_caller(calls: Calls, error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run(calls, Doing(fail))
+    with pytest.raises(type(error)):
+        run(calls, Doing(fail, deadline_s=None))
+    assert run(calls, Doing())["by"] == "process"  # the thread lives
+
+
+def test_calls_are_timed_each_metric_in_its_own_unit(
+    calls: Calls, clock: ManualClock, metrics: PrometheusMetrics
+) -> None:
+    run(calls, Doing(lambda: clock.advance(0.25), deadline_s=None))
+    run(calls, Doing(lambda: clock.advance(0.5)))
+    page = metrics.page().decode()
+    assert f'{STEP_TIME.name}_sum{{step="step"}} 0.75' in page
+    assert 'time_seconds_sum{kind="all"} 0.75' in page
+    assert "time_ms_sum 750.0" in page
+    assert "time_ms_count 2.0" in page
+
+
+def test_active_calls_are_those_that_run(
+    calls: Calls, metrics: PrometheusMetrics, stuck: threading.Event
+) -> None:
+    seen: list[float] = []
+    run(calls, Doing(lambda: seen.append(metrics.value(ACTIVE_PREDICTIONS))))
+    assert metrics.value(ACTIVE_PREDICTIONS) == 0
+    run(calls, Doing(lambda: stuck.wait(10), deadline_s=0.02))
+    assert metrics.value(ACTIVE_PREDICTIONS) == 1  # it hangs still
+    run(calls, Doing(), step="another")
+    assert metrics.value(ACTIVE_PREDICTIONS) == 1
+
+
+def test_a_call_that_hangs_does_not_keep_the_process_from_ending() -> None:
+    program = """
+import threading
+import numpy as np
+from test_calls import BATCH, Doing, run
+from gress_ml.adapters.clock import SystemClock
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.calls import Calls
+
+hang = Doing(lambda: threading.Event().wait(), deadline_s=0.05)
+print(run(Calls(SystemClock(), PrometheusMetrics()), hang)["by"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=__file__.rpartition("/")[0],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "timeout\n"), done.stderr

@@ -1,0 +1,276 @@
+"""One partition from assignment to revocation, with memory in place of Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from gress_ml.adapters.clock import SystemClock
+from gress_ml.adapters.kafka.producer import Message
+from gress_ml.adapters.kafka.sink import Partition
+from gress_ml.adapters.kafka.transport import CommitRefusedError
+from gress_ml.adapters.memory import MemoryFeatures
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.adapters.snapshots import MemorySnapshots
+from gress_ml.batch import Batch
+from gress_ml.engine.calls import Calls
+from gress_ml.engine.effects import Effects
+from gress_ml.engine.partition import PartitionRunner, Shell
+from gress_ml.errors import BrokerUnavailable, StoreUnavailable
+from gress_ml.metrics import COMMITS, EVENTS
+from gress_ml.operator import BatchPolicy, Operator, OperatorConfig, Output, Snapshot
+from gress_ml.ports import SavedState
+from gress_ml.record import FileRecord
+from gress_ml.runtime.decode import Decoder
+from gress_ml.runtime.plan import Plan, Route, Step
+from gress_ml.runtime.task import PartitionTask, TaskSettings
+from gress_ml.schema import Columns, ColumnType, EventSchema, Field
+
+
+class Counting(Operator[OperatorConfig]):
+    """State: the sum of all x so far."""
+
+    name = "counting"
+    Config = OperatorConfig
+
+    def __init__(self) -> None:
+        super().__init__(OperatorConfig())
+        self.total = 0.0
+        self.closed = 0
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({"x"})
+
+    def signature(self, columns: Columns) -> Columns:
+        return columns
+
+    def process(self, batch: Batch) -> Output:
+        totals = self.total + np.cumsum(batch["x"])
+        self.total = float(totals[-1])
+        return Output(batch.with_columns({"total": totals}))
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(1, str(self.total).encode())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.total = float(snapshot.data)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Wire:
+    """An ``OutputProducer`` whose broker is a list; it may hold or fail acknowledgements."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes | None] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: Exception | None = None
+
+    async def partitions_of(self, topic: str) -> int:
+        return 4
+
+    async def deliver(
+        self, topic: str, partition: int, messages: Sequence[Message], timestamp_ms: int
+    ) -> Awaitable[None]:
+        self.values += [message.value for message in messages]
+
+        async def acknowledged() -> None:
+            await self.open.wait()
+            if self.error is not None:
+                raise self.error
+
+        return asyncio.ensure_future(acknowledged())
+
+
+class Group:
+    """Committed offsets; the next commits fail with the errors that are set."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+        self.errors: list[Exception] = []
+
+    async def commit(self, partition: Partition, offset: int) -> None:
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        self.offsets.append(offset)
+
+
+class NoSnapshots(MemorySnapshots):
+    """A snapshot store that does not answer."""
+
+    async def save(self, topology: str, topic: str, partition: int, state: SavedState) -> None:
+        raise StoreUnavailable("away")
+
+
+class World:
+    """A runner with its surroundings."""
+
+    def __init__(self, *, start: int = 0, committed: int = 0, snapshots: Any = None) -> None:
+        clock, self.metrics = SystemClock(), PrometheusMetrics()
+        self.wire, self.group = Wire(), Group()
+        self.snapshots = MemorySnapshots() if snapshots is None else snapshots
+        self.operator = Counting()
+        schema = EventSchema("e", (Field("x", ColumnType.FLOAT, required=True),))
+        route = Route("o", "out", "c", {"total": "total"})
+        self.plan = Plan("in", Decoder(schema), [Step("c", self.operator, "in")], [route])
+        effects = Effects(
+            self.wire,  # type: ignore[arg-type]
+            MemoryFeatures(clock),
+            self.metrics,
+            clock,
+        )
+        shell = Shell(
+            "t",
+            clock,
+            Calls(clock, self.metrics),
+            effects,
+            self.group,
+            self.snapshots,
+            self.metrics,
+        )
+        config = TaskSettings(BatchPolicy(2), 0.01, 0.02, in_flight_limit=2)
+        task = PartitionTask(
+            start=start,
+            committed=committed,
+            stateful=True,
+            settings=config,
+            now=clock.monotonic(),
+            restored=start < committed,
+        )
+        self.runner = PartitionRunner(("in", 0), self.plan, task, "in.dlq", shell)
+        self.running = asyncio.create_task(self.runner.run())
+
+    def deliver(self, *offsets: int) -> None:
+        self.runner.deliver([FileRecord(o, b'{"x": 1}', b"k", 1) for o in offsets])
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110 - the condition is in code under test
+                await asyncio.sleep(0.001)
+
+    async def end(self) -> None:
+        self.runner.drain()
+        async with asyncio.timeout(5):
+            await self.running
+        self.runner.close()
+
+    @property
+    def totals(self) -> list[float]:
+        return [orjson.loads(value or b"")["total"] for value in self.wire.values]
+
+
+async def test_records_become_outputs_commits_and_snapshots() -> None:
+    world = World()
+    world.deliver(0, 1, 2)
+    world.deliver(5)
+    await world.until(lambda: world.group.offsets[-1:] == [6])
+    assert world.totals == [1, 2, 3, 4]
+    await world.end()
+    assert world.group.offsets == sorted(set(world.group.offsets))
+    state = await world.snapshots.newest("t", "in", 0, 6)
+    assert state == SavedState(6, {"c": (1, b"4.0")})
+    assert world.operator.closed == 1
+    assert world.metrics.value(EVENTS, ("in",)) == 4
+
+
+async def test_a_replay_rebuilds_the_state_and_produces_nothing() -> None:
+    world = World(start=0, committed=3)
+    world.deliver(0, 1, 2, 3)
+    await world.until(lambda: world.group.offsets == [4])
+    assert world.totals == [4]
+    await world.end()
+
+
+async def test_nothing_is_committed_before_its_outputs_are_acknowledged() -> None:
+    world = World()
+    world.wire.open.clear()
+    world.deliver(0, 1, 2, 3, 4, 5)
+    await world.until(lambda: len(world.wire.values) == 4)  # two batches are in flight
+    await asyncio.sleep(0.05)
+    assert len(world.wire.values) == 4
+    assert world.group.offsets == []
+    world.wire.open.set()
+    await world.until(lambda: world.group.offsets[-1:] == [6])
+    await world.end()
+
+
+async def test_a_drain_waits_for_acknowledgements_and_commits_them() -> None:
+    world = World()
+    world.wire.open.clear()
+    world.deliver(0, 1)
+    await world.until(lambda: len(world.wire.values) == 2)
+    world.runner.drain()
+    await asyncio.sleep(0.02)
+    assert not world.running.done()
+    world.deliver(2)  # too late
+    world.wire.open.set()
+    await world.end()
+    assert world.group.offsets == [2]
+    assert len(world.wire.values) == 2
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("away"), CommitRefusedError("gone")])
+async def test_a_failed_commit_is_counted_and_tried_again(error: Exception) -> None:
+    world = World()
+    world.group.errors = [error, error]
+    world.deliver(0)
+    await world.until(lambda: world.group.offsets == [1])
+    result = "refused" if isinstance(error, CommitRefusedError) else "unavailable"
+    assert world.metrics.value(COMMITS, (result,)) == 2
+    assert world.metrics.value(COMMITS, ("committed",)) == 1
+    await world.end()
+
+
+async def test_without_a_snapshot_store_work_goes_on_and_nothing_is_committed() -> None:
+    world = World(snapshots=NoSnapshots())
+    world.deliver(0, 1, 2, 3)
+    await world.until(lambda: len(world.wire.values) == 4)
+    await asyncio.sleep(0.05)
+    await world.end()
+    assert world.group.offsets == []
+
+
+async def test_an_error_that_nobody_expects_ends_the_partition_with_it() -> None:
+    world = World()
+    world.wire.error = RuntimeError("unheard of")
+    world.deliver(0)
+    with pytest.raises(RuntimeError, match="unheard of"):
+        async with asyncio.timeout(5):
+            await world.running
+    world.runner.close()
+    assert world.group.offsets == []
+
+
+async def test_bad_records_alone_are_buried_and_committed() -> None:
+    world = World()
+    world.runner.deliver([FileRecord(0, b"nonsense"), FileRecord(1, None)])
+    await world.until(lambda: world.group.offsets == [2])
+    assert world.wire.values == [b"nonsense", None]
+    await world.end()
+
+
+async def test_an_idle_partition_sleeps() -> None:
+    world = World()
+    world.deliver(0)
+    await world.until(lambda: world.runner.task.committable == 1 and world.group.offsets == [1])
+    await asyncio.sleep(0.1)  # the last snapshot
+    asked = 0
+    ask = world.runner.task.next
+
+    def counted(now: float) -> Any:
+        nonlocal asked
+        asked += 1
+        return ask(now)
+
+    world.runner.task.next = counted  # type: ignore[method-assign]
+    await asyncio.sleep(0.1)
+    assert asked <= 1
+    await world.end()
