@@ -61,6 +61,7 @@ class Bundle:
 
     folder: Path
     manifest: Manifest
+    warm_up: bool = True  # whether operators should run it before the first event
 
     @property
     def name(self) -> str:

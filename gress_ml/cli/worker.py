@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.cli.logging import LogFormat, set_up_logging
 from gress_ml.engine.stores import open_models, open_stores
-from gress_ml.engine.worker import Worker, WorkerSettings
+from gress_ml.engine.supervisor import Supervisor
+from gress_ml.engine.worker import WorkerSettings
+from gress_ml.errors import ConfigError
 from gress_ml.topology.load import load_topology
 from gress_ml.topology.topology import Topology
 
-log = structlog.get_logger(__name__)
 
-_RESTART_PAUSE_S = (0.5, 1.0, 2.0, 5.0)
-#: A worker that ran this long is healthy again: its next failure starts with the shortest pause.
-_HEALTHY_S = 60.0
+class OffsetReset(StrEnum):
+    EARLIEST = "earliest"
+    LATEST = "latest"
 
 
 def worker(
@@ -37,6 +38,9 @@ def worker(
     instance_id: Annotated[
         str | None, typer.Option(help="Static membership (KIP-345): a name that outlives restarts.")
     ] = None,
+    auto_offset_reset: Annotated[
+        OffsetReset, typer.Option(help="Where a new group begins to read.")
+    ] = OffsetReset.EARLIEST,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log lines.")] = LogFormat.AUTO,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
@@ -49,44 +53,19 @@ def worker(
         http_port=http_port,
         session_timeout_s=session_timeout,
         instance_id=instance_id,
+        auto_offset_reset=auto_offset_reset.value,
     )
-    asyncio.run(supervise(topology, settings))
-
-
-async def supervise(topology: Topology, settings: WorkerSettings) -> None:
-    """Run workers, one after another, until told to stop: a failure is not the end.
-
-    What was not committed is read again, so a new worker goes on where the failed one stood.
-    """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    failures = 0
-    while not stopping.is_set():
-        started = loop.time()
-        try:
-            await _run_one(topology, settings, stopping)
-        except Exception as error:  # whatever ended it, the next one may live
-            failures = 1 if loop.time() - started > _HEALTHY_S else failures + 1
-            pause = _RESTART_PAUSE_S[min(failures, len(_RESTART_PAUSE_S)) - 1]
-            log.error("worker_failed_will_restart", error=repr(error), pause_s=pause)
-            await _wait(stopping, pause)
-    log.info("worker_stopped", topology=topology.name)
-
-
-async def _run_one(topology: Topology, settings: WorkerSettings, stopping: asyncio.Event) -> None:
-    one = Worker(topology, open_stores(topology), settings)
-    running = asyncio.create_task(one.run())
-    told = asyncio.create_task(stopping.wait())
-    await asyncio.wait([running, told], return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    one.stop()
-    await running
-
-
-async def _wait(stopping: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        return
+        asyncio.run(_run(topology, settings))
+    except OSError as error:
+        raise ConfigError(
+            f"health pages cannot listen on {http_host}:{http_port}: {error.strerror}; "
+            "choose another --http-port (0 takes a free one)"
+        ) from None
+
+
+async def _run(topology: Topology, settings: WorkerSettings) -> None:
+    supervisor = Supervisor(topology, open_stores, settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
+    await supervisor.run()

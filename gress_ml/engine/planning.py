@@ -17,7 +17,7 @@ def build_plan(topology: Topology, source: Input, models: ModelStore) -> Plan:
         for step, operator in topology.build(models, source.name)
     ]
     routes = [_route(output) for output in topology.outputs_of(source.name)]
-    return Plan(source.name, Decoder(source.schema), steps, routes)
+    return Plan(source.name, Decoder(source.schema, max_bytes=source.max_bytes), steps, routes)
 
 
 def task_settings(topology: Topology, plan: Plan) -> TaskSettings:

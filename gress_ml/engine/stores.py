@@ -41,7 +41,14 @@ def open_models(ml: MlSpec, project: Path) -> LocalRegistry:
     Relative paths start at the project folder. Raises ModelError.
     """
     files = [
-        ModelFile(model.name, model.version, model.type, project / model.path)
+        ModelFile(
+            name=model.name,
+            version=model.version,
+            type=model.type,
+            path=project / model.path,
+            warm_up=model.warmup_on_load,
+            tags=model.tags,
+        )
         for model in ml.models
         if model.enabled
     ]

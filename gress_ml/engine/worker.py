@@ -42,7 +42,7 @@ class WorkerSettings:
 
     kafka: KafkaSettings
     http_host: str = "127.0.0.1"
-    http_port: int = 0  # 0: a free one
+    http_port: int | None = 0  # 0: a free one; None: someone else serves the pages
     #: After a kill -9 the partitions stand still this long, until the group notices.
     session_timeout_s: float = 6.0
     #: A name that survives a restart (KIP-345): the partitions then wait for this worker instead.
@@ -56,10 +56,15 @@ class BatchApp(faust.App):
 
     batch_sink: BatchSink
 
+    @property
+    def assigned(self) -> set[faust.types.TP] | None:
+        """The partitions that the group gave this worker; None before it has joined."""
+        return self._assignment
+
     async def on_stop(self) -> None:
         if self._consumer is not None:
             self._consumer.stop_flow()
-        await self.batch_sink.revoked([(tp.topic, tp.partition) for tp in self._assignment or ()])
+        await self.batch_sink.revoked([(tp.topic, tp.partition) for tp in self.assigned or ()])
         await super().on_stop()
 
 
@@ -70,9 +75,15 @@ class Worker:
     fail, so that a supervisor can start a new one.
     """
 
-    def __init__(self, topology: Topology, stores: Stores, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        stores: Stores,
+        settings: WorkerSettings,
+        metrics: PrometheusMetrics | None = None,
+    ) -> None:
         self.topology = topology
-        self.metrics = PrometheusMetrics()
+        self.metrics = metrics or PrometheusMetrics()
         self._stores = stores
         self._settings = settings
         self._clock = SystemClock()
@@ -82,15 +93,17 @@ class Worker:
         self.app = self._new_app()
         self.engine = Engine(topology, stores.models, self._shell(), self._fail)
         self.app.batch_sink = self.engine
-        self.http = HttpServer(settings.http_host, settings.http_port, self.metrics, self.status)
+        port = settings.http_port
+        self.http = HttpServer(settings.http_host, port or 0, self.metrics, self.status)
 
     # --- life -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Work until told to stop. Raises what made the worker fail."""
         async with contextlib.AsyncExitStack() as life:
-            await self.http.start()
-            life.push_async_callback(self.http.stop)
+            if self._settings.http_port is not None:
+                await self.http.start()
+                life.push_async_callback(self.http.stop)
             if not await self._connect():
                 return
             life.push_async_callback(self.producer.stop)
@@ -109,11 +122,19 @@ class Worker:
         """The body of the health pages."""
         open_partitions = self.engine.partitions
         return {
-            "ready": bool(open_partitions) and self.engine.caught_up,
+            "ready": self._has_its_partitions() and self.engine.caught_up,
             "topology": self.topology.name,
             "partitions": [f"{topic}-{partition}" for topic, partition in open_partitions],
             "caught_up": self.engine.caught_up,
         }
+
+    def _has_its_partitions(self) -> bool:
+        """Whether the group gave us our share (it may be none) and all of it is open."""
+        assigned = self.app.assigned
+        if assigned is None:
+            return False
+        batch = {tuple(tp) for tp in assigned if tp.topic in self.engine.topics}
+        return batch == set(self.engine.partitions)
 
     async def _until_stopped(self) -> None:
         await self.app.start()

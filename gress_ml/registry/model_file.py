@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,8 @@ class ModelFile:
     version: str
     type: Literal["onnx", "tensorflow", "tflite"]
     path: Path
+    warm_up: bool = True  # whether it is run before the first event
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def bundle_of(file: ModelFile, limits: Limits) -> Bundle:
@@ -39,4 +42,5 @@ def bundle_of(file: ModelFile, limits: Limits) -> Bundle:
             f"{file.path}: expected a file name of letters, digits, dot, dash and underscore."
         ) from error
     version = str(Version.parse(file.version))
-    return Bundle(folder, Manifest(name=file.name, version=version, files={"model": entry}))
+    manifest = Manifest(name=file.name, version=version, files={"model": entry}, tags=file.tags)
+    return Bundle(folder, manifest, file.warm_up)

@@ -40,7 +40,9 @@ def check_inputs(draft: Draft, named: NamedSchemas) -> dict[str, Input | None]:
             draft.at_value((*path, "dead_letters"), "dead letters would be read again")
         schema = _schema(draft, path, spec, named)
         dead_letters = spec.dead_letters or f"{spec.topic}.dlq"
-        inputs[name] = Input(name, spec.topic, dead_letters, schema) if schema else None
+        inputs[name] = (
+            Input(name, spec.topic, dead_letters, schema, spec.max_bytes) if schema else None
+        )
     return inputs
 
 

@@ -61,7 +61,7 @@ class FeatureStoreSpec(Block):
 
 
 class InferenceSpec(Block):
-    """Defaults for every step that calls a model and does not set the key itself."""
+    """Defaults for steps whose operator takes them (see its reference) and that do not set them."""
 
     default_batch_size: int = Field(default=100, ge=1, le=100_000)
     """Most rows per model call."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gress_ml.operator import BatchPolicy
 from gress_ml.topology.draft import Draft
 from gress_ml.topology.ml import unsupported
-from gress_ml.topology.topology import Retry, Settings
+from gress_ml.topology.topology import Settings
 
 UNSUPPORTED = "not supported by this version"
 
@@ -16,8 +16,6 @@ def check_settings(draft: Draft) -> Settings:
     if spec.guarantee != "at_least_once":
         hint = "use 'at_least_once'; readers drop duplicates by decision_id"
         draft.at_value(("guarantee",), f"{spec.guarantee} is {UNSUPPORTED}", hint)
-    if spec.retry.backoff_max < spec.retry.backoff:
-        draft.at_key(("retry",), "backoff_max is shorter than backoff")
     for setting in ("commit_interval", "checkpoint_interval"):
         if getattr(spec, setting) <= 0:
             draft.at_value((setting,), f"{setting} must be longer than nothing")
@@ -27,7 +25,6 @@ def check_settings(draft: Draft) -> Settings:
         commit_interval_s=spec.commit_interval,
         checkpoint_interval_s=spec.checkpoint_interval,
         checkpoint_dir=draft.project / spec.checkpoint_dir,
-        retry=Retry(spec.retry.attempts, spec.retry.backoff, spec.retry.backoff_max),
         ml=spec.ml,
         project=draft.project,
     )

@@ -29,17 +29,6 @@ class BatchSpec(Block):
     """How long the first waiting record may wait for company; `0ms` takes what is there."""
 
 
-class RetrySpec(Block):
-    """How failed calls to the outside are tried again."""
-
-    attempts: int = Field(default=5, ge=1, le=1000)
-    """Most tries, the first one included."""
-    backoff: Duration = 0.1
-    """Wait before the second try; it doubles from try to try."""
-    backoff_max: Duration = 5.0
-    """Longest wait between two tries."""
-
-
 class FieldSpec(Block):
     """One field of an event. A field that is only a type may be written `name: type`."""
 
@@ -81,6 +70,8 @@ class InputSpec(Block):
     """Topic to read."""
     dead_letters: Topic | None = None
     """Topic for bad records; `<topic>.dlq` by default."""
+    max_bytes: int = Field(default=1_048_576, ge=1)
+    """Largest message that is decoded; a larger one is a dead letter."""
     schema_name: str | None = Field(default=None, alias="schema")
     """A named schema, such as `dwcp.transfer`."""
     event_time: str | None = None
@@ -139,8 +130,6 @@ class TopologySpec(Block):
     """Time between two checkpoints of the steps' state."""
     checkpoint_dir: str = ".gress/checkpoints"
     """Folder of the checkpoints; a relative path starts at the project folder."""
-    retry: RetrySpec = Field(default_factory=RetrySpec)
-    """How failed calls to the outside are tried again."""
     inputs: Mapping[Name, InputSpec] = Field(min_length=1)
     """Topics to read."""
     steps: tuple[StepSpec, ...] = ()

@@ -28,6 +28,7 @@ class Input:
     topic: str
     dead_letters: str
     schema: EventSchema
+    max_bytes: int = 1 << 20  # of one message; a larger one is a dead letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,6 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """How often and how patiently a failed call to the outside is tried again."""
-
-    attempts: int = 5
-    backoff_s: float = 0.1
-    backoff_max_s: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """How the topology runs. Relative paths were resolved against the project folder."""
 
@@ -81,7 +73,6 @@ class Settings:
     commit_interval_s: float = 0.2
     checkpoint_interval_s: float = 30.0
     checkpoint_dir: Path = Path(".gress/checkpoints")
-    retry: Retry = field(default_factory=Retry)
     ml: MlSpec = field(default_factory=MlSpec)
     project: Path = Path()
 

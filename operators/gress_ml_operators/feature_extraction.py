@@ -156,6 +156,11 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
             if inline
             else bundled_features(self.config, context)
         )
+        if self.config.lookup and self._features.stateful:
+            raise SchemaError(
+                "lookup: what is looked up may change between two runs, so no state may come of "
+                "it; put the aggregations into a step of their own, before the one with the lookup"
+            )
         self._state = self._features.new_state()
         self._label = self.config.feature_set or self._features.name
         self._lookup_name = f"{self.config.output}.lookup"

@@ -211,7 +211,7 @@ class Inference(Operator[InferenceConfig]):
         self._names = {key: config.prefix + key for key in _OUT}
         self._measured = (self._bundle.name, self._bundle.version)
         _require_fallback(self._predictor, config.fallback)
-        if config.warmup:
+        if config.warmup and self._bundle.warm_up:
             warm_up(self._predictor, sorted({1, 2, 16, config.batch_size}))
 
     def reads(self) -> frozenset[str]:

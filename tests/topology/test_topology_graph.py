@@ -34,8 +34,7 @@ def test_defaults_are_the_documented_ones(load: Load) -> None:
     settings = topology.settings
     assert (settings.batch.size, settings.batch.timeout_s) == (512, 0.0)
     assert (settings.commit_interval_s, settings.checkpoint_interval_s) == (0.2, 30.0)
-    retry = settings.retry
-    assert (retry.attempts, retry.backoff_s, retry.backoff_max_s) == (5, 0.1, 5.0)
+    assert topology.inputs["i"].max_bytes == 1_048_576
 
 
 def test_only_columns_that_are_read_and_required_ones_are_decoded(valid: str, load: Load) -> None:
@@ -185,7 +184,7 @@ def test_the_json_schema_takes_what_check_takes(valid: str, catalogue: Catalogue
     schema = topology_schema(catalogue, ("dwcp.transfer",))
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(_parsed(valid), schema)
-    jsonschema.validate(_parsed(valid.replace("attempts: 3", "attempts: '${N:-3}'")), schema)
+    jsonschema.validate(_parsed(valid.replace("size: 256", "size: '${N:-3}'")), schema)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,7 @@ def test_the_json_schema_takes_what_check_takes(valid: str, catalogue: Catalogue
         ("      model: fraud\n", ""),
         ("operator: sum", "operator: sun"),
         ("card: string", "card: text"),
-        ("attempts: 3", "attempts: many"),
+        ("size: 256", "size: many"),
         ("commit_interval: 100ms", "commit_interval: soon"),
         ("max_latency", "max_latensy"),
     ],
