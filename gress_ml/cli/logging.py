@@ -22,9 +22,14 @@ def set_up_logging(format: LogFormat = LogFormat.AUTO, level: str = "info") -> N
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     shared: list[Any] = [structlog.stdlib.add_log_level, stamp]
     plain = format is LogFormat.JSON or (format is LogFormat.AUTO and not sys.stderr.isatty())
-    renderer = structlog.processors.JSONRenderer() if plain else structlog.dev.ConsoleRenderer()
+    # Tracebacks are plain: structlog's coloured ones show local variables, passwords among them.
+    tail: list[Any] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        if plain
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    )
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
@@ -32,7 +37,7 @@ def set_up_logging(format: LogFormat = LogFormat.AUTO, level: str = "info") -> N
     foreign.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
         )
     )
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[foreign], force=True)

@@ -35,8 +35,9 @@ def switch(
 
 async def _send(settings: KafkaSettings, key: bytes, value: bytes) -> None:
     compacted = TopicSettings(partitions=1, config={"cleanup.policy": "compact"})
-    await create_topics(settings.bootstrap, {CONTROL_TOPIC: compacted})
-    producer = AIOKafkaProducer(acks="all", **settings.client)
+    client = settings.client
+    await create_topics(settings.bootstrap, {CONTROL_TOPIC: compacted}, client)
+    producer = AIOKafkaProducer(acks="all", **client)
     try:
         await producer.start()
         await producer.send_and_wait(CONTROL_TOPIC, value, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
@@ -20,12 +21,17 @@ class TopicSettings:
     replication: int = 1
 
 
-async def create_topics(bootstrap: str, topics: Mapping[str, TopicSettings]) -> None:
+async def create_topics(
+    bootstrap: str,
+    topics: Mapping[str, TopicSettings],
+    client: Mapping[str, Any] | None = None,
+) -> None:
     """Make the topics that are missing; those that exist stay as they are.
 
+    ``client`` holds aiokafka's connection settings (TLS, SASL) where plain text will not do.
     Raises ``BrokerUnavailable`` when Kafka does not answer, ``ConfigError`` when it refuses one.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**{**(client or {}), "bootstrap_servers": bootstrap})
     try:
         await admin.start()
         response = await admin.create_topics([_new(name, how) for name, how in topics.items()])

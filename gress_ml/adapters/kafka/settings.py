@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import faust
@@ -31,7 +32,11 @@ class KafkaSettings(BaseModel):
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> KafkaSettings:
-        """Settings from the environment; ``given`` ones go before. Raises ConfigError."""
+        """Settings from the environment; ``given`` ones go before. Raises ConfigError.
+
+        What was given and would not be used is a fault: who sets a password wants to be asked for
+        it, and never to go in plain text because another variable is missing.
+        """
         values: dict[str, Any] = {
             name: environment[_PREFIX + name.upper()]
             for name in cls.model_fields
@@ -41,20 +46,50 @@ class KafkaSettings(BaseModel):
             values["bootstrap"] = environment["GRESS_KAFKA"]
         values.update({name: value for name, value in given.items() if value is not None})
         try:
-            return cls(**values)
+            settings = cls(**values)
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             name = ".".join(str(part) for part in first["loc"]).upper()
             raise ConfigError(f"environment variable {_PREFIX}{name}: {first['msg']}") from None
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        """Raises ConfigError for settings that contradict each other and files that do not load."""
+        sasl = self.security.startswith("SASL")
+        for name in ("username", "password"):
+            self._needed(name) if sasl else self._useless(name)
+        if self.tls is None:
+            for name in ("ca", "certificate", "key"):
+                self._useless(name)
+        elif self.certificate is None:
+            self._useless("key", "without a certificate")
+
+    def _needed(self, name: str) -> None:
+        if getattr(self, name) is None:
+            raise ConfigError(
+                f"environment variable {_PREFIX}{name.upper()} is not set, and "
+                f"{_PREFIX}SECURITY={self.security} needs it"
+            )
+
+    def _useless(self, name: str, why: str = "") -> None:
+        if getattr(self, name) is not None:
+            raise ConfigError(
+                f"environment variable {_PREFIX}{name.upper()} is set, but would not be used "
+                f"{why or f'with {_PREFIX}SECURITY={self.security}'}"
+            )
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """The TLS context; None without TLS."""
+        """The TLS context, which checks the broker's name; None without TLS. Raises ConfigError."""
         if not self.security.endswith("SSL"):
             return None
-        context = ssl.create_default_context(cafile=self.ca)
+        with _reading("CA", self.ca):
+            context = ssl.create_default_context(cafile=self.ca)
         if self.certificate is not None:
-            context.load_cert_chain(self.certificate, self.key)
+            with _reading("CERTIFICATE", self.certificate, "KEY", self.key):
+                # without a password OpenSSL would ask at the terminal for that of a locked key
+                context.load_cert_chain(self.certificate, self.key, password="")
         return context
 
     @property
@@ -88,3 +123,15 @@ class KafkaSettings(BaseModel):
     @property
     def _password(self) -> str | None:
         return None if self.password is None else self.password.get_secret_value()
+
+
+@contextmanager
+def _reading(*names_and_files: str | None) -> Iterator[None]:
+    """Faults of files as ConfigError, with the variables that name them."""
+    try:
+        yield
+    except OSError as error:  # SSLError is one
+        pairs = zip(names_and_files[::2], names_and_files[1::2], strict=True)
+        where = " and ".join(f"{_PREFIX}{name}={file}" for name, file in pairs if file)
+        why = "expected PEM that fits" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"environment variable {where}: {why}") from None
