@@ -28,6 +28,7 @@ class GroupCommitter:
         self._waiting[partition] = offset
         if self._next is None:
             self._next = asyncio.create_task(self._flush())
+            self._next.add_done_callback(_heard)  # those who asked may all be gone by then
         await asyncio.shield(self._next)
 
     async def _flush(self) -> None:
@@ -35,3 +36,8 @@ class GroupCommitter:
             offsets, self._waiting = self._waiting, {}
             self._next = None
             await self._commit_offsets(offsets)
+
+
+def _heard(flush: asyncio.Task[None]) -> None:
+    if not flush.cancelled():
+        flush.exception()

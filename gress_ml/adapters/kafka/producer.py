@@ -252,12 +252,27 @@ async def _let_go(producer: AIOKafkaProducer) -> None:
     stopping = asyncio.create_task(producer.stop())
     _, late = await asyncio.wait([stopping], timeout=_STOP_S)
     if late:
-        producer._message_accumulator.fail_all(ProducerClosed())
+        sender = producer._sender.sender_task
+        sender.cancel()
+        await producer.client.close()  # ends the requests that the sender waits for
+        await asyncio.wait([sender], timeout=_STOP_S)
+        _fail_rest(producer)
         await asyncio.wait([stopping], timeout=_STOP_S)
-    if not stopping.done():
-        stopping.cancel()
-    elif not stopping.cancelled() and (error := stopping.exception()) is not None:
+    if stopping.done() and not stopping.cancelled() and (error := stopping.exception()):
         log.debug("producer_stopped_with_error", error=repr(error))
+
+
+def _fail_rest(producer: AIOKafkaProducer) -> None:
+    """Tell those who wait for their batches; those that nobody waits for make no noise."""
+    accumulator = producer._message_accumulator
+    queued = [batch for batches in accumulator._batches.values() for batch in batches]
+    accumulator._pending_batches.update(queued)  # there each looks for itself when it ends
+    rest = list(accumulator._pending_batches)
+    accumulator.fail_all(ProducerClosed())
+    for batch in rest:
+        for future in (batch.future, batch._drain_waiter):
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 @lru_cache(maxsize=65_536)
