@@ -218,6 +218,8 @@ def _concat(first: Batch, second: Batch) -> Batch:
 
 
 def _bury(result: Result, offsets: Array, operator: str, rejected: Sequence[Rejected]) -> None:
+    if not rejected:
+        return
     positions = _positions(offsets, np.array([row.offset for row in rejected], np.int64), operator)
     for position, row in zip(positions, rejected, strict=True):
         reason = row.message[:_REASON_CHARACTERS]
@@ -261,6 +263,8 @@ def _produced(offsets: Array, route: Route, batch: Batch) -> Produced:
 
 def _positions(offsets: Array, wanted: Array, source: str) -> list[int]:
     """Where these offsets stand among those of the records. Raises OperatorError."""
+    if wanted is offsets:  # no row was added, dropped or moved
+        return [*range(len(offsets))]
     positions = np.searchsorted(offsets, wanted)
     inside = positions < len(offsets)
     unknown = wanted[~inside | (offsets[positions * inside] != wanted)] if len(offsets) else wanted

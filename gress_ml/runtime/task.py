@@ -142,7 +142,8 @@ class PartitionTask:
         self._last_save_failed = False
         self._queue: deque[Record] = deque()
         self._arrivals: deque[tuple[float, int]] = deque()  # (when, end)
-        self._flights: deque[_Flight] = deque()
+        self._flights: deque[_Flight] = deque()  # from the first unacknowledged one on
+        self._safe = committed  # everything made from before it is acknowledged
         self._commit_due = now + settings.commit_interval_s
         self._save_due = now
         self._checkpoint_due = now + (settings.checkpoint_interval_s if self._restorable else 0.0)
@@ -174,14 +175,14 @@ class PartitionTask:
         for flight in self._flights:
             if flight.end == end:
                 flight.acknowledged = True
+        while self._flights and self._flights[0].acknowledged:
+            self._safe = self._flights.popleft().end
 
     def committed(self, offset: int, now: float) -> None:
         """The commit went through."""
         self._committed = max(self._committed, offset)
         self._committing = None
         self._commit_due = now + self.settings.commit_interval_s
-        while self._flights and self._flights[0].end <= offset:
-            self._flights.popleft()
 
     def commit_failed(self, now: float) -> None:
         """The commit did not go through: it is tried again after the interval, never in a drain."""
@@ -247,12 +248,7 @@ class PartitionTask:
     @property
     def committable(self) -> int:
         """The offset up to which everything is acknowledged."""
-        offset = self._committed
-        for flight in self._flights:
-            if not flight.acknowledged:
-                break
-            offset = max(offset, flight.end)
-        return offset
+        return max(self._committed, self._safe)
 
     # --- what to do next --------------------------------------------------------------------------
 
@@ -315,7 +311,8 @@ class PartitionTask:
 
     def _must_hold(self, now: float) -> bool:
         """With transactions: no new batch while a commit is due or under way."""
-        pending = bool(self._flights) and self._restorable and now >= self._commit_due
+        uncommitted = bool(self._flights) or self.committable > self._committed
+        pending = uncommitted and self._restorable and now >= self._commit_due
         return self._committing is not None or pending
 
     def _commit(self) -> Commit:
