@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -9,6 +10,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from gress_ml.metrics import Kind, Measure, Metric
 
 Record = Callable[[float], None]
+
+#: How many combinations of label values a metric may have. Whatever comes on top counts under
+#: ``OTHER``: labels that an operator makes of data must not fill the memory.
+MOST_SERIES = 1000
+OTHER = "other"
 
 
 class PrometheusMetrics:
@@ -20,6 +26,7 @@ class PrometheusMetrics:
         self._registry = CollectorRegistry()
         self._families: dict[str, Counter | Gauge | Histogram] = {}
         self._children: dict[tuple[str, tuple[str, ...]], Record] = {}
+        self._series: Counts[str] = Counts()
 
     def declare(self, metrics: Iterable[Metric]) -> None:
         """Make metrics visible before they have a value."""
@@ -50,6 +57,12 @@ class PrometheusMetrics:
         return generate_latest(self._registry)
 
     def _child(self, metric: Metric, labels: tuple[str, ...]) -> Record:
+        if self._series[metric.name] >= MOST_SERIES:
+            labels = (OTHER,) * len(labels)
+            known = self._children.get((metric.name, labels))
+            if known is not None:
+                return known
+        self._series[metric.name] += 1
         family = self._family(metric)
         child = family.labels(*labels) if metric.labels else family
         record: Record

@@ -30,6 +30,7 @@ return #KEYS
 """
 _PUT_SHA = hashlib.sha1(_PUT.encode(), usedforsecurity=False).hexdigest()
 _FLOAT = np.dtype("<f4")
+_UNREADABLE = "with an unreadable URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,18 @@ class RedisFeatures:
 
 
 def redacted(url: str) -> str:
-    """The URL without its user, password and query."""
+    """The URL without its user, password and query.
+
+    Of one in which a password was written with a bare ``/``, ``?`` or ``#`` nothing is shown: what
+    looks like its host is the beginning of the password.
+    """
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "with an unreadable URL"
+        return _UNREADABLE
+    if "@" in parts.path + parts.query + parts.fragment:
+        return _UNREADABLE
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 

@@ -100,8 +100,9 @@ def open_servers() -> Servers:
 
 
 def redacted(address: str) -> str:
-    """The address without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", address)
+    """The address without its password, also where that holds an ``@`` or stands in the query."""
+    shown = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", address)
+    return re.sub(r"([?&][^=&]*password=)[^&]*", r"\1***", shown)
 
 
 def _table(rows: list[ServerStatus]) -> Table:

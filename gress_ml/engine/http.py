@@ -11,6 +11,11 @@ from gress_ml.adapters.prometheus import PrometheusMetrics
 
 Status = Callable[[], Mapping[str, Any]]
 
+#: A connection that asks for nothing, or does not come to the end of its question, is closed.
+_IDLE_S = 30.0
+#: How long the rest of a request is read that nobody wants, such as a body.
+_REST_S = 1.0
+
 
 class HttpServer:
     """``/health``: the process is alive. ``/ready``: partitions assigned, models loaded, caught up.
@@ -33,7 +38,13 @@ class HttpServer:
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._page)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=_IDLE_S,
+            lingering_time=_REST_S,
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         host, port = self._runner.addresses[0][:2]

@@ -14,6 +14,7 @@ from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.http import HttpServer
 from gress_ml.engine.stores import Stores
 from gress_ml.engine.worker import Worker, WorkerSettings
+from gress_ml.errors import ConfigError
 from gress_ml.topology.topology import Topology
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,10 @@ class Supervisor:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Keep a worker running until told to stop. Raises OSError when the port is taken."""
+        """Keep a worker running until told to stop.
+
+        Raises OSError when the port is taken, ConfigError for a setting of no worker's use.
+        """
         await self.http.start()
         log.info("pages", address=self.http.address)
         failures = 0
@@ -58,6 +62,8 @@ class Supervisor:
                 started = asyncio.get_running_loop().time()
                 try:
                     await self._run_one()
+                except ConfigError:  # it stays wrong however often it is tried
+                    raise
                 except Exception as error:  # whatever ended it, the next one may live
                     lived_s = asyncio.get_running_loop().time() - started
                     failures = 1 if lived_s > _HEALTHY_S else failures + 1

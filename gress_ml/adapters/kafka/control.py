@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from gress_ml.adapters.kafka.decompression import bound_decompression
+
 log = structlog.get_logger(__name__)
 
 CONTROL_TOPIC = "gress.control"
@@ -38,6 +40,7 @@ class ControlReader:
 
     async def run(self) -> None:
         """Read until cancelled; a broker that is away is waited for."""
+        bound_decompression()
         while True:
             try:
                 if await self._exists():

@@ -30,6 +30,7 @@ from mode import Service
 from mode.utils.futures import maybe_async
 from tenacity import AsyncRetrying, retry_if_exception, wait_exponential
 
+from gress_ml.adapters.kafka.decompression import bound_decompression
 from gress_ml.adapters.kafka.sink import BatchSink
 from gress_ml.errors import BrokerUnavailable
 
@@ -127,6 +128,7 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        bound_decompression()
         self._revocations = 0
         self._commits: set[asyncio.Future[Any]] = set()
         self._fetching: asyncio.Future[Any] | None = None

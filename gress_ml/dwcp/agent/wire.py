@@ -11,6 +11,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from gress_ml.adapters.kafka.decompression import bound_decompression
 from gress_ml.dwcp.transfers import Message
 from gress_ml.errors import BrokerUnavailable
 
@@ -55,6 +56,7 @@ class KafkaWire:
         self._client, self._topics = client, topics or Topics()
 
     async def start(self) -> None:
+        bound_decompression()
         self._producer = AIOKafkaProducer(**self._client, acks="all", linger_ms=2)
         # Every agent sees all decisions and keeps its own: no group, from now on.
         self._consumer = AIOKafkaConsumer(**self._client, auto_offset_reset="latest")
