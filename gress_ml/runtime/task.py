@@ -256,6 +256,8 @@ class PartitionTask:
         """The next action; asking twice without performing it is a fault of the shell."""
         if self._draining:
             return self._next_drain()
+        if self._queue and self._queue[0].offset >= self._replay_end > self.position:
+            self.position = self._replay_end  # the rest of the replay does not exist (compaction)
         if self.phase is Phase.LIVE:
             step = self._next_upkeep(now)
             if step is not None:
@@ -337,9 +339,6 @@ class PartitionTask:
         replay = self.phase is Phase.REPLAY
         if replay:
             size = sum(r.offset < self._replay_end for r in islice(self._queue, size))
-            if not size:  # the rest of the replay does not exist (compaction): it is over
-                self.position = self._replay_end
-                return self._close_batch()
         records = [self._queue.popleft() for _ in range(size)]
         end = records[-1].offset + 1
         while self._arrivals and self._arrivals[0][1] <= end:

@@ -371,6 +371,20 @@ def test_a_replay_whose_end_was_compacted_away_goes_live_with_the_next_record() 
     assert not action.replay
 
 
+def test_a_replay_from_the_log_s_beginning_ends_with_a_snapshot_at_the_commit() -> None:
+    for compacted in (False, True):  # whether the record before the commit is gone
+        partition = task(start=0, committed=3, stateful=True, restored=False, size=2)
+        partition.receive(records(*([0] if compacted else [0, 1, 2]), 5), now=0.0)
+        while partition.position < (1 if compacted else 3):
+            run(partition, 0.0)
+        assert partition.next(0.0) == TakeSnapshot(3)
+        assert partition.next(0.0) == SaveSnapshot(3)
+        assert run(partition, 0.0) == [5]
+        partition.acknowledged(6)
+        partition.saved(3, now=0.0)
+        assert partition.next(1.0) == Commit(6)
+
+
 def test_a_replay_that_waits_for_records_does_not_spin() -> None:
     partition = task(start=0, committed=5, stateful=True, checkpoint_interval_s=1.0)
     partition.receive(records(0), now=0.0)

@@ -57,7 +57,6 @@ class Shell(RuleBasedStateMachine):
         slow: bool,
         restored: bool,
     ) -> None:
-        restored |= behind > 0
         self.log = [offset for offset in range(LOG_END) if offset not in missing]
         self.start, self.first_commit = start, start + (behind if stateful else 0)
         self.config = TaskSettings(
@@ -70,7 +69,7 @@ class Shell(RuleBasedStateMachine):
             stateful=stateful,
             settings=self.config,
             now=self.now,
-            restored=restored,
+            restored=restored or not stateful,
         )
         self.stateful = stateful
         self.slow = slow  # whether a batch takes its time, so that things happen meanwhile

@@ -57,7 +57,7 @@ class Owner:
         self.outside = outside
         self.plan = fresh_plan()
         saved = outside.newest()
-        start, state = saved or (outside.committed, {})
+        start, state = saved or (0, {})  # else from the beginning of the log
         self.plan.restore(state)
         self.now = 0.0
         self.task = PartitionTask(
