@@ -94,7 +94,7 @@ class Effects:
 
     async def perform(
         self, partition: Partition, records: Sequence[Record], result: Result, dead_topic: str
-    ) -> asyncio.Future[list[None]]:
+    ) -> asyncio.Future[Any]:
         """Send all that a batch made, in order; the future is done when everything is safe."""
         self._note(result)
         source = _Source(partition, records, dead_topic)
@@ -113,12 +113,15 @@ class Effects:
             beside.append(self._bury(source, result.dead))
         if result.writes:
             beside.append(self._write(source, result.writes))
+        if len(pending) == 1 and not beside:
+            return pending[0]
         return asyncio.gather(*pending, *beside)
 
     def _note(self, result: Result) -> None:
         self._metrics.record_all(result.measures)
         for line in result.logs:
-            log.info("prediction", **line)
+            fields = {name: value for name, value in line.items() if name != "event"}
+            log.info(str(line.get("event", "operator_log")), **fields)
         for system in result.degraded:
             self._metrics.record(DEGRADED, 1, (system,))
 

@@ -44,7 +44,8 @@ def test_a_broker_that_is_not_there_is_named_by_the_switch() -> None:
 def test_the_password_of_kafka_is_never_printed(tmp_path: Path) -> None:
     code = (
         "from gress_ml.adapters.kafka.settings import KafkaSettings;"
-        "s = KafkaSettings.from_env({'GRESS_KAFKA_PASSWORD': 'hunter2'}); print(s, repr(s))"
+        "s = KafkaSettings.from_env({'GRESS_KAFKA_SECURITY': 'SASL_SSL',"
+        "'GRESS_KAFKA_USERNAME': 'u', 'GRESS_KAFKA_PASSWORD': 'hunter2'}); print(s, repr(s))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -357,3 +358,12 @@ async def test_measures_and_degraded_systems_are_recorded() -> None:
     await place.perform([record()], result)
     assert place.metrics.value(seen, ("x",)) == 3
     assert place.metrics.value(DEGRADED, ("feature_store",)) == 1
+
+
+async def test_a_line_of_an_operator_may_name_its_event() -> None:
+    place = shop()
+    lines = [{"event": "prediction", "request_id": "r-1"}, {"topic": "mine", "count": 2}]
+    with structlog.testing.capture_logs() as logged:
+        await place.perform([record()], Result(logs=lines))
+    assert [line["event"] for line in logged] == ["prediction", "operator_log"]
+    assert logged[0]["request_id"] == "r-1"
