@@ -15,8 +15,6 @@ Array = npt.NDArray[Any]
 
 def _frozen(array: Array) -> Array:
     """A read-only view: the caller's own array keeps its flags."""
-    if not array.flags.writeable:
-        return array
     view = array.view()
     view.flags.writeable = False
     return view
@@ -42,11 +40,13 @@ class Batch:
 
     def __post_init__(self) -> None:
         rows = len(self.offsets)
-        frozen = {name: _frozen(column) for name, column in self.columns.items()}
-        for name, column in frozen.items():
+        columns = dict(self.columns)
+        for name, column in columns.items():
             if len(column) != rows:
                 raise ValueError(f"column {name!r} has {len(column)} rows, the batch has {rows}")
-        object.__setattr__(self, "columns", MappingProxyType(frozen))
+            if column.flags.writeable:
+                columns[name] = _frozen(column)
+        object.__setattr__(self, "columns", MappingProxyType(columns))
 
     @classmethod
     def of(

@@ -27,6 +27,7 @@ from gress_ml.batch import Array
 from gress_ml.errors import SchemaError
 from gress_ml.schema import MISSING_TIME, ColumnType
 
+_FLOAT64 = np.dtype(np.float64)
 MAX_LENGTH = 1000  # characters
 MAX_DEPTH = 32  # nested nodes
 
@@ -120,6 +121,8 @@ def compile_expression(text: str, names: Mapping[str, str] | None = None) -> Exp
 
 def numbers(column: Any) -> Any:
     """A column as float64, NaN where it is missing. Raises SchemaError for text and vectors."""
+    if type(column) is np.ndarray and column.dtype is _FLOAT64 and column.ndim == 1:
+        return column  # as nearly all are
     if isinstance(column, float):
         return column
     if isinstance(column, str):

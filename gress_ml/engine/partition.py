@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -68,7 +69,7 @@ class PartitionRunner:
         self._shell = shell
         self._now = shell.clock.monotonic
         self._wakeup: asyncio.Future[None] | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Future[Any]] = set()
         self._failure: BaseException | None = None
         self._taken: SavedState | None = None
         self._log = log.bind(topic=partition[0], partition=partition[1])
@@ -126,7 +127,8 @@ class PartitionRunner:
             self.partition, batch.records, result, self._dead_topic
         )
         self.task.launched(batch.end)
-        self._spawn(self._settle(batch, settled))
+        self._background.add(settled)
+        settled.add_done_callback(partial(self._settled, batch))
 
     async def _decide(self, batch: RunBatch) -> Result:
         flow = self.plan.run(*self.partition, batch.records)
@@ -134,12 +136,13 @@ class PartitionRunner:
         fetch = _no_answers if batch.replay else self._shell.effects.fetch
         return await drive(flow, self._shell.calls.run, fetch)
 
-    async def _settle(self, batch: RunBatch, settled: Awaitable[Any]) -> None:
-        await settled
-        self.task.acknowledged(batch.end)
-        oldest = batch.records[0].timestamp
-        latency_s = (self._shell.clock.wall_ms() - oldest) / 1000
-        self._shell.metrics.record(END_TO_END, max(latency_s, 0.0), (self.partition[0],))
+    def _settled(self, batch: RunBatch, settled: asyncio.Future[Any]) -> None:
+        if not settled.cancelled() and settled.exception() is None:
+            self.task.acknowledged(batch.end)
+            oldest = batch.records[0].timestamp
+            latency_s = (self._shell.clock.wall_ms() - oldest) / 1000
+            self._shell.metrics.record(END_TO_END, max(latency_s, 0.0), (self.partition[0],))
+        self._finished(settled)
 
     async def _commit(self, offset: int) -> None:
         try:
@@ -178,7 +181,7 @@ class PartitionRunner:
         self._background.add(background)
         background.add_done_callback(self._finished)
 
-    def _finished(self, background: asyncio.Task[None]) -> None:
+    def _finished(self, background: asyncio.Future[Any]) -> None:
         self._background.discard(background)
         if not background.cancelled() and (error := background.exception()) is not None:
             self._log.error("partition_failed", error=repr(error))
