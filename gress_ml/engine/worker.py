@@ -61,6 +61,9 @@ class BatchApp(faust.App):
         """The partitions that the group gave this worker; None before it has joined."""
         return self._assignment
 
+    def _create_directories(self) -> None:
+        """None: Faust keeps tables there, and would leave a folder wherever a worker starts."""
+
     async def on_stop(self) -> None:
         if self._consumer is not None:
             self._consumer.stop_flow()
