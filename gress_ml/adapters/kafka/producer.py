@@ -223,10 +223,10 @@ class OutputProducer:
         async with self._renewing:
             if failed == self._serial or self._producer is None:
                 old, self._producer = self._producer, None
-                self._serial += 1
                 if old is not None:
                     await _let_go(old)
                 await self.start()
+                self._serial += 1
             return self._serial
 
     def _batches(self, messages: Sequence[Message], timestamp_ms: int) -> Iterator[Any]:
