@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import numpy as np
+import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -19,6 +20,8 @@ from redis.exceptions import NoPermissionError, NoScriptError, RedisError, Respo
 from gress_ml.adapters.breaker import Breaker
 from gress_ml.errors import ConfigError, StoreUnavailable
 from gress_ml.ports import Clock, Float32
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -40,6 +43,7 @@ class RedisSettings:
     prefix: str = "gress"
     ttl_s: float | None = None  # None keeps rows for ever
     timeout_s: float = 0.02  # to connect, and for each answer
+    tls_timeout_s: float = 0.25  # to connect with TLS: it takes more round trips, and certificates
     backoff_s: float = 0.5  # after a failure; doubles up to longest_backoff_s
     longest_backoff_s: float = 10.0
     connections: int = 8
@@ -100,11 +104,11 @@ class RedisFeatures:
         try:
             result = await call()
         except (RedisError, OSError) as error:
-            self._breaker.failed(f"{type(error).__name__}: {error}")
+            cause = f"{type(error).__name__}: {error}"
+            self._breaker.failed(cause)
+            log.warning("feature_store_away", store=self._where, cause=cause)
             await self._client.connection_pool.disconnect(inuse_connections=False)
-            raise StoreUnavailable(
-                f"feature store {self._where}: {type(error).__name__}: {error}"
-            ) from error
+            raise StoreUnavailable(f"feature store {self._where}: {cause}") from error
         self._breaker.succeeded()
         return result
 
@@ -161,13 +165,14 @@ def layout_of(fields: tuple[str, ...]) -> str:
 
 
 def _client(url: str, where: str, settings: RedisSettings) -> Redis:
+    tls = url.startswith("rediss:")
     try:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=settings.connections,
             timeout=settings.timeout_s,
             socket_timeout=settings.timeout_s,
-            socket_connect_timeout=settings.timeout_s,
+            socket_connect_timeout=settings.tls_timeout_s if tls else settings.timeout_s,
             # One more try on a fresh connection: the pooled one may be from before a restart.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
