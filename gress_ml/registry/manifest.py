@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from gress_ml.bundle import MANIFEST, FileEntry, Manifest, Role
 from gress_ml.errors import ModelCorrupt, SchemaError
@@ -109,8 +109,8 @@ def read_fingerprint(folder: Path, files: Mapping[Role, FileEntry]) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file. Raises ModelCorrupt."""
     try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
+        value = from_json(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # RecursionError: nested without end
         raise ModelCorrupt(f"{path}: expected JSON, found: {error}.") from error
     if not isinstance(value, dict):
         raise ModelCorrupt(f"{path}: expected a JSON object, found {type(value).__name__}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import subprocess
@@ -42,15 +43,13 @@ class TlsRedis:
     def __init__(self, folder: Path) -> None:
         self.certificates = Certificates.made_in(folder / "certificates")
         self._folder = folder
-        self._door = socket.create_server((LOOPBACK, 0))
-        (self._inner,) = free_ports(1)
-        self._port = self._door.getsockname()[1]
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._context.load_cert_chain(self.certificates.server)
+        self._door, self._inner = free_ports(2)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def url(self, ca: Path | None = None, host: str = HOST, password: str = REDIS_PASSWORD) -> str:
         trusted = ca or self.certificates.ca
-        return f"rediss://:{password}@{host}:{self._port}/0?ssl_ca_certs={trusted}"
+        return f"rediss://:{password}@{host}:{self._door}/0?ssl_ca_certs={trusted}"
 
     def start(self) -> TlsRedis:
         self._process = subprocess.Popen(
@@ -65,29 +64,42 @@ class TlsRedis:
                 socket.create_connection((LOOPBACK, self._inner), timeout=1).close()
                 break
             time.sleep(0.02)
-        threading.Thread(target=self._let_in, daemon=True).start()
+        self._thread.start()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificates.server)
+        opening = asyncio.start_server(self._serve, LOOPBACK, self._door, ssl=context)
+        self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result(10)
         return self
 
     def stop(self) -> None:
-        self._door.close()
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
         self._process.kill()
         self._process.wait()
 
-    def _let_in(self) -> None:
-        with suppress(OSError):
-            while True:
-                outside, _ = self._door.accept()
-                threading.Thread(target=self._serve, args=(outside,), daemon=True).start()
+    async def _close(self) -> None:
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.1)
 
-    def _serve(self, outside: socket.socket) -> None:
-        with suppress(OSError), outside:
-            tls = self._context.wrap_socket(outside, server_side=True)
-            with tls, socket.create_connection((LOOPBACK, self._inner)) as inside:
-                inside.settimeout(10)
-                tls.settimeout(10)
-                while request := tls.recv(65536):  # Redis answers each request in turn
-                    inside.sendall(request)
-                    tls.sendall(inside.recv(1 << 20))
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_redis, to_redis = await asyncio.open_connection(LOOPBACK, self._inner)
+        await asyncio.gather(_pour(reader, to_redis), _pour(from_redis, writer))
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()
 
 
 @pytest.fixture(scope="session")
