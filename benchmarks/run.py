@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="in minutes, with fewer repetitions")
     size = QUICK if parser.parse_args().quick else FULL
     show_machine(console, describe_machine())
+    os.environ.pop("GRESS_KAFKA", None)  # never a broker that others use: topics are emptied
     with tempfile.TemporaryDirectory(prefix="gress-bench-") as folder:
         servers = Servers(Path(folder) / "servers")
         try:
