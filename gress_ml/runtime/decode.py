@@ -52,7 +52,8 @@ _DTYPES = {ColumnType.INT: np.dtype(np.int64), ColumnType.BOOL: np.dtype(np.bool
 
 Values = Sequence[Any]  # of one field, row by row
 Take = Callable[[Any], tuple[Any, ...]]
-Build = Callable[[Sequence[Values]], Sequence[Array]]
+Build = Callable[[Values], Array]
+BuildMatrix = Callable[[Sequence[Values]], Array]
 
 
 class Decoder:
@@ -68,7 +69,12 @@ class Decoder:
         self._decode = msgspec.json.Decoder(self._struct).decode
         fields, self._take = _taker(schema, self._struct)
         self._names = [field.name for field in fields]
-        self._builders = _builders(fields)
+        self._builders = [
+            (i, _one_column(field))
+            for i, field in enumerate(fields)
+            if field.type is not ColumnType.FLOAT
+        ]
+        self._floats = _float_columns(fields)
 
     def decode(
         self, topic: str, partition: int, records: Sequence[Record]
@@ -89,10 +95,11 @@ class Decoder:
     def _columns(self, rows: list[Any]) -> dict[str, Array]:
         names = self._names
         values: Sequence[Values] = [*zip(*map(self._take, rows), strict=True)] or [()] * len(names)
-        columns: dict[str, Array] = {}
-        for positions, build in self._builders:
-            built = build([values[i] for i in positions])
-            columns.update(zip([names[i] for i in positions], built, strict=True))
+        columns = {names[i]: build(values[i]) for i, build in self._builders}
+        if self._floats is not None:
+            positions, build_floats = self._floats
+            matrix = build_floats([values[i] for i in positions])
+            columns.update(zip([names[i] for i in positions], matrix, strict=True))
         return columns
 
     def _rows(
@@ -281,28 +288,23 @@ def _taker(schema: EventSchema, struct: type[msgspec.Struct]) -> tuple[list[Fiel
     return fields, get if len(paths) > 1 else lambda row: (get(row),)
 
 
-def _builders(fields: Sequence[Field]) -> list[tuple[tuple[int, ...], Build]]:
-    """How to make the columns, by the positions of their fields: all floats in one go."""
-    floats = tuple(i for i, field in enumerate(fields) if field.type is ColumnType.FLOAT)
-    builders: list[tuple[tuple[int, ...], Build]] = [
-        ((i,), _one_column(field)) for i, field in enumerate(fields) if i not in floats
+def _float_columns(fields: Sequence[Field]) -> tuple[list[int], BuildMatrix] | None:
+    """The positions of the floats, and how to make their columns in one go; None without any."""
+    positions = [i for i, field in enumerate(fields) if field.type is ColumnType.FLOAT]
+    defaults = [
+        (row, default)
+        for row, i in enumerate(positions)
+        if (default := fields[i].default) is not None
     ]
-    if floats:
-        builders.append((floats, _float_columns([fields[i] for i in floats])))
-    return builders
 
-
-def _float_columns(fields: Sequence[Field]) -> Build:
-    defaults = [(i, field.default) for i, field in enumerate(fields) if field.default is not None]
-
-    def build(columns: Sequence[Values]) -> Sequence[Array]:
+    def build(columns: Sequence[Values]) -> Array:
         matrix = np.array(columns, np.float64)  # None becomes NaN
-        for position, default in defaults:
-            column = matrix[position]
+        for row, default in defaults:
+            column = matrix[row]
             column[np.isnan(column)] = default
-        return [*matrix]
+        return matrix
 
-    return build
+    return (positions, build) if positions else None
 
 
 def _one_column(field: Field) -> Build:
@@ -310,18 +312,17 @@ def _one_column(field: Field) -> Build:
     dtype = _DTYPES.get(field.type, np.dtype(object))
     if field.type is ColumnType.TIMESTAMP:
         missing = MISSING_TIME if default is None else default
-        return lambda columns: [_milliseconds(columns[0], missing)]
+        return lambda values: _milliseconds(values, missing)
     if dtype.kind != "O" and not field.required and default is None:
         raise SchemaError(
             f"field {field.name!r}: an optional {field.type} needs a default, "
             "since its column has no missing value (or declare it as float)"
         )
 
-    def build(columns: Sequence[Values]) -> Sequence[Array]:
-        (values,) = columns
+    def build(values: Values) -> Array:
         if default is not None and None in values:
             values = [default if value is None else value for value in values]
-        return [np.fromiter(values, dtype, len(values))]
+        return np.fromiter(values, dtype, len(values))
 
     return build
 

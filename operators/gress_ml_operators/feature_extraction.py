@@ -16,7 +16,6 @@ A row that a feature refuses is rejected as ``missing_feature``, ``out_of_range`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, Self
 
@@ -216,18 +215,19 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
 
     def process(self, batch: Batch) -> Output:
         """Fill, transform, and set aside what a feature refuses."""
-        columns: Mapping[str, Array] = batch.columns
         if lookup := self.config.lookup:
             answer = batch.columns.get(self._lookup_name)
-            found = filled(batch, lookup.fields, answer)
-            batch = batch.with_columns(found) if found else batch
-            columns = {name: c for name, c in batch.columns.items() if name != self._lookup_name}
+            if found := filled(batch, lookup.fields, answer):
+                batch = batch.with_columns(found)
+            if answer is not None:
+                kept = {name: c for name, c in batch.columns.items() if name != self._lookup_name}
+                batch = replace(batch, columns=kept)
         vectors, rejected = self._features.transform(batch, self._state)
         made = {self.config.output: vectors}
         if self.config.also_columns:
             names = self._features.vector.names
             made |= {name: vectors[:, i].astype(np.float64) for i, name in enumerate(names)}
-        return self._output(replace(batch, columns={**columns, **made}), rejected)
+        return self._output(batch.with_columns(made), rejected)
 
     def _output(self, batch: Batch, rejected: list[Rejected]) -> Output:
         if rejected:
