@@ -23,7 +23,7 @@ from gress_ml.adapters.kafka.transport import Consumer
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.effects import Effects
-from gress_ml.engine.engine import Engine
+from gress_ml.engine.engine import DRAIN_S, Engine
 from gress_ml.engine.http import HttpServer
 from gress_ml.engine.partition import Shell
 from gress_ml.engine.stores import Stores
@@ -187,6 +187,8 @@ class Worker:
             broker_credentials=settings.kafka.credentials,
             broker_session_timeout=settings.session_timeout_s,
             broker_heartbeat_interval=settings.session_timeout_s / 6,
+            # how long the group waits for one that died while it joined; a drain must fit in
+            broker_rebalance_timeout=max(settings.session_timeout_s, 2 * DRAIN_S),
             broker_request_timeout=40.0,
             broker_max_poll_records=settings.max_poll_records,
             consumer_auto_offset_reset=settings.auto_offset_reset,
