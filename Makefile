@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install java run test lint format bench bench-quick chaos constraints clean
+.PHONY: help install java run test lint format bench bench-quick chaos audit constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-quick: install java ## The same in short, to see that it works
 
 chaos: install java ## Kill workers and servers under load, then check the outputs
 	$(BIN)/python -m benchmarks.chaos
+
+audit: install ## Check dependencies: pins, licences and, where pip-audit is, known vulnerabilities
+	@$(BIN)/python deploy/audit.py
 
 constraints: ## Write down the versions that are installed now, as the tested ones
 	@{ echo '# The exact versions that the tests ran on; written by `make constraints`.'; \
