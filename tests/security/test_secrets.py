@@ -172,3 +172,19 @@ fail()
         lines = [line for line in done.stderr.splitlines() if line.startswith("{")]
         assert all("ValueError" in orjson.loads(line)["exception"] for line in lines)
         assert len(lines) == 4
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_text_of_an_event_forges_no_line_of_the_log(form: str) -> None:
+    program = f"""
+import structlog
+from gress_ml.cli.logging import LogFormat, set_up_logging
+set_up_logging(LogFormat({form!r}))
+structlog.get_logger().warning("dead_letters", reason="a\\nFORGED \\x1b[31mred")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    (line,) = done.stderr.splitlines()
+    assert "FORGED" in line
+    assert "\x1b[31mred" not in line
