@@ -141,7 +141,7 @@ def numbers(column: Any) -> Any:
 def missing_rows(column: Any) -> Any:
     """Where a column has no value: NaN, None or ``MISSING_TIME``."""
     if isinstance(column, str):
-        return False
+        return np.False_
     if isinstance(column, np.ndarray) and column.dtype == object:
         return np.fromiter((v is None for v in column.tolist()), np.bool_, len(column))
     return np.isnan(numbers(column))
@@ -214,9 +214,14 @@ def _member(column: Any, wanted: frozenset[Any], inside: bool) -> Any:
 
 def _coalesce(values: Sequence[Any]) -> Any:
     def first(left: Any, right: Any) -> Any:
-        return np.where(missing_rows(left), right, left)
+        return _chosen(missing_rows(left), right, left)
 
     return reduce(first, values)
+
+
+def _chosen(condition: Any, yes: Any, no: Any) -> Any:
+    """Row by row one of two; a single value where all three are."""
+    return np.where(condition, _objects(yes), _objects(no))[()]
 
 
 def _objects(value: Any) -> Any:
@@ -445,7 +450,7 @@ class _Compiler:
         if name == "coalesce":
             self._expect(node, 2, 16)
             parts, kind = self._alike(arguments)
-            return (lambda columns: _coalesce([_objects(p(columns)) for p in parts])), kind
+            return (lambda columns: _coalesce([p(columns) for p in parts])), kind
         if name == "where":
             return self._where(node)
         if name not in _FUNCTIONS:
@@ -458,7 +463,7 @@ class _Compiler:
         (yes, no), kind = self._alike(node.args[1:])
 
         def run(columns: Mapping[str, Array]) -> Any:
-            return np.where(condition(columns), _objects(yes(columns)), _objects(no(columns)))
+            return _chosen(condition(columns), yes(columns), no(columns))
 
         return run, kind
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 _MAGIC = b"gress-snapshot-1\n"
 _DIGEST_BYTES = 32
 _ENDING = ".snapshot"
+_NAME = re.compile(rf"[0-9]{{20}}{re.escape(_ENDING)}")
 _STALE_NS = 3600 * 10**9
 
 
@@ -135,7 +137,7 @@ def _newest(folder: Path, at_or_before: int) -> _File | None:
             return _read(path, offset)
         except FileNotFoundError:
             continue  # another process took it away
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _log.warning("snapshot %s is not used, the one before it is: %s", path, error)
     return None
 
@@ -157,5 +159,5 @@ def _read(path: Path, offset: int) -> _File:
 def _offsets(folder: Path) -> Mapping[int, Path]:
     if not folder.is_dir():
         return {}
-    found = (path for path in folder.iterdir() if path.suffix == _ENDING)
-    return {int(path.stem): path for path in found if path.stem.isdigit()}
+    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
+    return {int(path.stem): path for path in found}

@@ -13,6 +13,7 @@ import msgspec
 from gress_ml.features.spec import Aggregation
 
 _NEVER = -(2**63)
+_LARGEST = 3.4028234663852886e38  # of float32; what is beyond is not counted
 
 
 @dataclass(slots=True)
@@ -143,8 +144,18 @@ class Window:
         )
 
     def load(self, state: WindowState) -> None:
-        """Become the state that was saved."""
+        """Become the state that was saved. Raises ValueError for one that no rows lead to."""
+        if not all(self._possible(state.newest, *rest) for _, *rest in state.series):
+            raise ValueError("a window with times or values that it cannot have")
         self._newest = state.newest
         self._series = OrderedDict(
             (key, Series([*times], [*values])) for key, times, values in state.series
+        )
+
+    def _possible(self, newest: int, times: list[int], values: list[float]) -> bool:
+        return (
+            0 < len(times) == len(values) <= self._spec.max_events
+            and times == sorted(times)
+            and _NEVER <= times[0] <= times[-1] <= newest < -_NEVER
+            and all(-_LARGEST <= value <= _LARGEST for value in values)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -37,13 +37,17 @@ class FeatureState:
         """
         try:
             saved = msgspec.msgpack.decode(data, type=dict[str, tuple[str, WindowState]])
-        except msgspec.DecodeError as error:
+            self.windows = self._windows_of(saved)
+        except (ValueError, RecursionError) as error:  # msgspec's, of its text, of a window
             raise SnapshotError(f"not a snapshot of feature windows: {error}") from error
-        self.windows = {label: Window(spec) for label, spec in self._specs.items()}
+
+    def _windows_of(self, saved: Mapping[str, tuple[str, WindowState]]) -> dict[str, Window]:
+        windows = {label: Window(spec) for label, spec in self._specs.items()}
         for label, (definition, state) in saved.items():
             spec = self._specs.get(label)
             if spec is not None and definition == _definition(spec):
-                self.windows[label].load(state)
+                windows[label].load(state)
+        return windows
 
 
 def _definition(spec: Aggregation) -> str:

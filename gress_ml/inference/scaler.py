@@ -25,8 +25,9 @@ class Scaler:
         """From ``{"mean": […], "scale": […]}``. Raises ModelCorrupt."""
         try:
             data = json.loads(path.read_bytes())
-            scaler = cls(np.array(data["mean"], np.float32), np.array(data["scale"], np.float32))
-        except (ValueError, KeyError, TypeError) as error:
+            with np.errstate(over="ignore"):  # refused below: it becomes infinite
+                scaler = cls(_float32(data["mean"]), _float32(data["scale"]))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ModelCorrupt(
                 f'{path}: expected {{"mean": […], "scale": […]}}, found a fault: {error!r}.'
             ) from error
@@ -47,3 +48,7 @@ class Scaler:
             scaled = matrix.astype(np.float32, copy=False) - self.mean
             scaled /= self.scale
         return scaled
+
+
+def _float32(numbers: Any) -> npt.NDArray[np.float32]:
+    return np.array(numbers, np.float64).astype(np.float32)

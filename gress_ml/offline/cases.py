@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,17 @@ from typing import Any
 import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from gress_ml.adapters.clock import ManualClock
 from gress_ml.adapters.memory import MemoryFeatures
-from gress_ml.errors import ConfigError, Finding
+from gress_ml.errors import ConfigError
+from gress_ml.features.keys import SEPARATOR
 from gress_ml.offline.run import Dead, OfflineRun, Sent
 from gress_ml.ports import FeatureStore, ModelStore
 from gress_ml.record import FileRecord
+from gress_ml.topology.document import read_file
+from gress_ml.topology.environment import NoEnvironment
+from gress_ml.topology.findings import Findings, TooMany
 from gress_ml.topology.topology import Topology
 
 #: How far numbers may be from what a case expects, relative and absolute.
@@ -72,19 +76,26 @@ class Outcome:
 
 def read_cases(path: Path) -> tuple[Path, Sequence[Case]]:
     """The topology's path and the cases of a file. Raises ConfigError."""
-    try:
-        document = YAML(typ="safe", pure=True).load(path.read_text())
-        file = CaseFile.model_validate(document)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    except ValidationError as error:
-        raise ConfigError(
-            [Finding(str(path), 0, 0, _path(e["loc"]), e["msg"]) for e in error.errors()]
-        ) from None
+    findings = Findings(str(path))
+    file: CaseFile | None = None
+    with suppress(TooMany):
+        file = _read(path, findings)
+    if file is None or findings:
+        raise ConfigError(findings.sorted())
     topology = file.topology or path.name.replace("_test", "", 1)
     return path.parent / topology, file.tests
+
+
+def _read(path: Path, findings: Findings) -> CaseFile | None:
+    document = read_file(path, NoEnvironment(), findings)
+    if findings:
+        return None
+    try:
+        return CaseFile.model_validate(document.value)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_context=False, include_input=False):
+            findings.add(document.value_place(fault["loc"]), fault["loc"], fault["msg"])
+        return None
 
 
 async def run_case(topology: Topology, models: ModelStore, case: Case) -> Outcome:
@@ -114,13 +125,20 @@ async def _fill(store: FeatureStore, case: Case) -> None:
     for table, rows in case.features.items():
         for row in rows:
             fields = tuple(row.values)
-            values = np.array([list(row.values.values())], np.float32)
-            await store.put(table, fields, ["\x1f".join(row.key).encode()], values)
+            with np.errstate(over="ignore"):
+                values = np.array([list(row.values.values())], np.float64).astype(np.float32)
+            await store.put(table, fields, [_utf8(SEPARATOR.join(row.key))], values)
 
 
 def _records(rows: Sequence[Any]) -> list[FileRecord]:
-    values = [row.encode() if isinstance(row, str) else orjson.dumps(row) for row in rows]
-    return [FileRecord(offset, value) for offset, value in enumerate(values)]
+    """Events as a sender writes them, a faulty one too: ``.nan`` as ``NaN``, which is not JSON."""
+    texts = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+    return [FileRecord(offset, _utf8(text)) for offset, text in enumerate(texts)]
+
+
+def _utf8(text: str) -> bytes:
+    """The bytes of a text; a lone surrogate becomes what a faulty sender makes of it."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _compare_outputs(
@@ -176,8 +194,3 @@ def _close(wanted: Any, found: Any) -> bool:
     if plain and isinstance(wanted, numbers) and isinstance(found, numbers):
         return abs(wanted - found) <= _TOLERANCE * max(1.0, abs(wanted))
     return bool(wanted == found)
-
-
-def _path(parts: Sequence[str | int]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return text.lstrip(".")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -99,6 +100,21 @@ class Document:
         return found
 
 
+def read_file(path: Path, environment: Environment, findings: Findings) -> Document:
+    """The document in a file; an empty one where it cannot be read, which is a finding."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
+    except OSError as error:
+        findings.add((0, 0), (), f"cannot be read: {error.strerror}")
+        return Document()
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        findings.add((line, 1), (), "not valid UTF-8")
+        return Document()
+    return read_document(text, environment, findings)
+
+
 def read_document(text: str, environment: Environment, findings: Findings) -> Document:
     """The document in a text. Faults go to ``findings``; what can be read is read."""
     document = Document()
@@ -107,7 +123,8 @@ def read_document(text: str, environment: Environment, findings: Findings) -> Do
         document.value = _Reader(document, environment, findings).read(root, (), 0)
     except Refused as fault:
         findings.add(fault.place, (), str(fault))
-    findings.hide(environment.secrets)
+    finally:
+        findings.hide(environment.secrets)
     return document
 
 
@@ -218,9 +235,7 @@ class _Reader:
         self._nodes = 0
 
     def read(self, node: _Node, path: KeyPath, depth: int) -> Any:
-        self._nodes += 1
-        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise Refused(node.place, "too large after its aliases are followed")
+        self._count(node, depth)
         if isinstance(node, _Scalar):
             self._document.values[path] = node.place
             return self._scalar(node, path)
@@ -228,6 +243,11 @@ class _Reader:
         if isinstance(node, _List):
             return [self.read(item, (*path, i), depth + 1) for i, item in enumerate(node.items)]
         return self._mapping(node, path, depth)
+
+    def _count(self, node: _Node, depth: int) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise Refused(node.place, "too large after its aliases are followed")
 
     def _scalar(self, node: _Scalar, path: KeyPath) -> Any:
         filled = self._environment.fill(node.text)
@@ -272,8 +292,7 @@ class _Reader:
 
     def _merge(self, node: _Node, path: KeyPath, depth: int, found: dict[str, Any]) -> None:
         """``<<: *other``: keys of the other mapping that are not there yet."""
-        if depth > MAX_DEPTH:
-            raise Refused(node.place, f"nested deeper than {MAX_DEPTH} levels")
+        self._count(node, depth)
         if isinstance(node, _List):
             for item in node.items:
                 self._merge(item, path, depth + 1, found)

@@ -51,3 +51,14 @@ class Environment:
     def hide(self, secret: str, shown: str) -> None:
         """Remember a text that must not be shown, such as ``7`` made of a variable's ``007``."""
         self.secrets.setdefault(secret, shown)
+
+
+class NoEnvironment(Environment):
+    """For files that name no variables: each text stays as it is written."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def fill(self, text: str) -> Filled:
+        """The text itself."""
+        return Filled(text, (), secret=False)

@@ -11,6 +11,11 @@ from gress_ml.errors import Finding
 #: Where something stands in a file: keys and indices from the top.
 KeyPath = tuple[str | int, ...]
 
+#: Nobody reads more faults, and each may cost a search for the name that was meant.
+MAX_FINDINGS = 500
+#: Names and letters beyond which the nearest name is not looked for: its cost is their product.
+_MOST_NAMES, _LONGEST_NAME = 500, 100
+
 
 def path_text(path: KeyPath) -> str:
     """A path as people read it: ``steps[1].config.batch_size``."""
@@ -20,7 +25,10 @@ def path_text(path: KeyPath) -> str:
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """The known name that is nearest; empty when none is near."""
-    close = difflib.get_close_matches(str(name), sorted({*known}), n=1, cutoff=0.6)
+    names = sorted(one for one in {*known} if len(one) <= _LONGEST_NAME)
+    if len(names) > _MOST_NAMES or len(str(name)) > _LONGEST_NAME:
+        return ""
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     return close[0] if close else ""
 
 
@@ -41,6 +49,10 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """A hint with the nearest known name, or with all of them."""
     known = {*known}
     return nearest_hint(name, known) or (f"known: {listing(known)}" if known else "")
+
+
+class TooMany(Exception):  # noqa: N818 - reads as the fact it states
+    """A file has more than ``MAX_FINDINGS`` faults: it is not checked further."""
 
 
 class Findings:
@@ -67,7 +79,11 @@ class Findings:
         *,
         file: str | None = None,
     ) -> None:
-        """Report a fault at a line and column (1-based; 0 when it has no place)."""
+        """Report a fault at a line and column (1-based; 0 when it has no place). Raises TooMany."""
+        if len(self._found) >= MAX_FINDINGS:
+            rest = f"more than {MAX_FINDINGS} faults; the file is not checked further"
+            self._found[Finding(file or self.file, *place, "", rest)] = None
+            raise TooMany
         found = Finding(file or self.file, *place, path_text(path), message, hint)
         self._found[found] = None
 

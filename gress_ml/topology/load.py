@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from gress_ml.bundle import Bundle
 from gress_ml.errors import ConfigError, GressError, ModelNotFound
 from gress_ml.ports import ModelStore
 from gress_ml.topology.catalogue import Catalogue, project_operators
-from gress_ml.topology.document import MAX_BYTES, Document, read_document
+from gress_ml.topology.document import Document, read_file
 from gress_ml.topology.draft import Draft, Streams
 from gress_ml.topology.environment import Environment
-from gress_ml.topology.findings import Findings
+from gress_ml.topology.findings import Findings, TooMany
 from gress_ml.topology.inputs import check_inputs
 from gress_ml.topology.ml import MlSpec
 from gress_ml.topology.outputs import check_outputs
@@ -46,25 +47,13 @@ def load_topology(
     ``models`` is a store, or opens one from the file's ml block; without it no model is known.
     """
     findings = Findings(str(path))
-    document = _read(path, findings, environment)
-    topology = _check(path, document, findings, models)
+    topology = None
+    with suppress(TooMany):
+        document = read_file(path, Environment(environment), findings)
+        topology = _check(path, document, findings, models)
     if topology is None or findings:
         raise ConfigError(findings.sorted())
     return topology
-
-
-def _read(path: Path, findings: Findings, environment: Mapping[str, str]) -> Document:
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
-    except OSError as error:
-        findings.add((0, 0), (), f"cannot be read: {error.strerror}")
-        return Document()
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        findings.add((line, 1), (), "not valid UTF-8")
-        return Document()
-    return read_document(text, Environment(environment), findings)
 
 
 def _check(

@@ -52,6 +52,7 @@ READS = frozenset(
 )
 
 _LAYOUT = 1
+_LARGEST = float(np.finfo(np.float32).max)  # what the feature store can hold
 
 
 class TransferHistory(Operator[TransferHistoryConfig]):
@@ -101,6 +102,8 @@ class TransferHistory(Operator[TransferHistoryConfig]):
 
 def _row(values: list[float | None]) -> Row:
     hde_ratio, hit_rate, amst_rate, baseline = (nan if v is None else float(v) for v in values)
+    if any(abs(value) > _LARGEST for value in (hde_ratio, hit_rate, amst_rate, baseline)):
+        raise ValueError(f"an average is larger than any can be: {values}")
     return (hde_ratio, hit_rate, amst_rate, baseline)
 
 
