@@ -71,7 +71,7 @@ async def test_a_worker_that_is_refused_says_why_and_decides_nothing(
     flagship: Flagship, secure_kafka: SecureKafka
 ) -> None:
     await flagship.send([transfer(0)])
-    faults = wrong(secure_kafka)
+    faults = {what: wrong(secure_kafka)[what] for what in ("password", "host")}
     with contextlib.ExitStack() as all_of_them:
         workers = {
             what: all_of_them.enter_context(
@@ -86,6 +86,21 @@ async def test_a_worker_that_is_refused_says_why_and_decides_nothing(
             assert "Traceback" not in log, what
             assert '"ready": false' in worker.page("/ready"), what
             assert worker.running, what
+
+
+@pytest.mark.parametrize("what", ["password", "authority", "host", "door", "stranger"])
+async def test_no_client_gets_in_when_something_is_wrong(
+    secure_kafka: SecureKafka, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    variables, why = wrong(secure_kafka)[what]
+    client = AIOKafkaClient(**KafkaSettings.from_env(variables).client, request_timeout_ms=5000)
+    with pytest.raises(KafkaConnectionError):
+        await client.bootstrap()
+    await client.close()
+    await settled()
+    assert why in caplog.text
+    assert PASSWORD not in caplog.text
+    assert WRONG_PASSWORD not in caplog.text
 
 
 @pytest.mark.parametrize(("command", "what"), [("switch", "password"), ("agent", "host")])
