@@ -302,6 +302,7 @@ def _float_columns(fields: Sequence[Field]) -> tuple[list[int], BuildMatrix] | N
         for row, default in defaults:
             column = matrix[row]
             column[np.isnan(column)] = default
+        matrix.flags.writeable = False  # its rows then need no view of their own to be read-only
         return matrix
 
     return (positions, build) if positions else None

@@ -13,7 +13,7 @@ import pytest
 from gress_ml.adapters.clock import ManualClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.batch import Batch
-from gress_ml.engine.calls import Calls
+from gress_ml.engine.calls import TRUSTED_CALLS, Calls
 from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME, Kind, Metric
 from gress_ml.operator import Operator, OperatorConfig, Output
 from gress_ml.runtime.plan import Call, Step
@@ -195,7 +195,7 @@ import numpy as np
 from test_calls import BATCH, Doing, run
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
-from gress_ml.engine.calls import Calls
+from gress_ml.engine.calls import TRUSTED_CALLS, Calls
 
 hang = Doing(lambda: threading.Event().wait(), deadline_s=0.05)
 print(run(Calls(SystemClock(), PrometheusMetrics()), hang)["by"])
@@ -209,3 +209,29 @@ print(run(Calls(SystemClock(), PrometheusMetrics()), hang)["by"])
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "timeout\n"), done.stderr
+
+
+def test_after_enough_quick_calls_they_are_made_on_the_spot(calls: Calls) -> None:
+    here = threading.get_ident()
+    threads = [run(calls, Doing())["thread"] for _ in range(TRUSTED_CALLS + 1)]
+    assert here not in threads[:-1]
+    assert threads[-1] == here
+
+
+def test_a_call_on_the_spot_past_its_deadline_is_answered_late_and_trust_is_gone(
+    calls: Calls, clock: ManualClock
+) -> None:
+    for _ in range(TRUSTED_CALLS):
+        run(calls, Doing())
+    assert run(calls, Doing(lambda: clock.advance(5.1)))["by"] == "timeout"
+    after = run(calls, Doing())
+    assert (after["by"], after["thread"] == threading.get_ident()) == ("process", False)
+
+
+def test_a_call_that_takes_most_of_its_deadline_counts_but_ends_the_trust(
+    calls: Calls, clock: ManualClock
+) -> None:
+    for _ in range(TRUSTED_CALLS):
+        run(calls, Doing())
+    assert run(calls, Doing(lambda: clock.advance(2.6)))["by"] == "process"
+    assert run(calls, Doing())["thread"] != threading.get_ident()
