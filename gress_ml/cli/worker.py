@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from enum import StrEnum
 from pathlib import Path
@@ -64,7 +65,12 @@ def worker(
         ) from None
 
 
+#: Events make and drop objects by the thousand and hardly ever a cycle: look for cycles rarely.
+_COLLECT_AFTER = 50_000
+
+
 async def _run(topology: Topology, settings: WorkerSettings) -> None:
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
     supervisor = Supervisor(topology, open_stores, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
