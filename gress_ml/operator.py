@@ -185,6 +185,11 @@ class Operator(ABC, Generic[C]):
         return None
 
     @property
+    def warmed_up(self) -> bool:
+        """Whether ``open`` has done the work on whole batches, so that it is known to be quick."""
+        return False
+
+    @property
     def max_concurrency(self) -> int:
         """Calls of ``process`` that may run at once in a worker when there is a deadline."""
         return 1

@@ -198,6 +198,10 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         return self.config.inference_timeout_ms / 1e3 or None
 
     @property
+    def warmed_up(self) -> bool:
+        return True
+
+    @property
     def timers(self) -> Sequence[tuple[Metric, tuple[str, ...]]]:
         both = ((INFERENCE_LATENCY, self._labels), (PREDICTION_LATENCY, ()))
         return both if self.config.metrics_enabled else both[:1]

@@ -234,6 +234,10 @@ class Inference(Operator[InferenceConfig]):
         return self.config.max_latency or None
 
     @property
+    def warmed_up(self) -> bool:
+        return self.config.warmup and self._bundle.warm_up
+
+    @property
     def max_concurrency(self) -> int:
         return self.config.max_concurrency
 

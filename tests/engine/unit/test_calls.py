@@ -218,12 +218,12 @@ def test_after_enough_quick_calls_they_are_made_on_the_spot(calls: Calls) -> Non
     assert threads[-1] == here
 
 
-def test_a_call_on_the_spot_past_its_deadline_is_answered_late_and_trust_is_gone(
+def test_a_call_on_the_spot_past_its_deadline_has_its_answer_and_trust_is_gone(
     calls: Calls, clock: ManualClock
 ) -> None:
     for _ in range(TRUSTED_CALLS):
         run(calls, Doing())
-    assert run(calls, Doing(lambda: clock.advance(5.1)))["by"] == "timeout"
+    assert run(calls, Doing(lambda: clock.advance(5.1)))["by"] == "process"
     after = run(calls, Doing())
     assert (after["by"], after["thread"] == threading.get_ident()) == ("process", False)
 
@@ -235,3 +235,10 @@ def test_a_call_that_takes_most_of_its_deadline_counts_but_ends_the_trust(
         run(calls, Doing())
     assert run(calls, Doing(lambda: clock.advance(2.6)))["by"] == "process"
     assert run(calls, Doing())["thread"] != threading.get_ident()
+
+
+def test_a_step_that_was_warmed_up_begins_on_the_spot(calls: Calls) -> None:
+    class Warm(Doing):
+        warmed_up = True
+
+    assert run(calls, Warm())["thread"] == threading.get_ident()
