@@ -1,4 +1,4 @@
-"""Raw mutation: bytes flipped, cut, doubled, moved and mixed, without a thought to their meaning."""
+"""Raw mutation: bytes flipped, cut, doubled, moved and mixed, whatever they mean."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ class Bundles(Target):
 
     def mutate(self, random: Random, pool: Sequence[bytes]) -> bytes:
         if random.random() < 0.4:
-            name, _, content = random.choice(pool).partition(b"\n")
-            return name + b"\n" + bytes_mutation.mutated(content, random)
+            head, line, content = random.choice(pool).partition(b"\n")
+            return head + line + bytes_mutation.mutated(content, random)
         name = random.choice([*sorted(self._good), "feature_schema.json"])
         value = json.loads(self._good[name])
         words: list[str] = []

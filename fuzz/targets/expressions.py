@@ -100,7 +100,8 @@ def _evaluated(expression: Expression, columns: Mapping[str, Array]) -> str:
         require(None in expression.needs.values(), f"typed columns fit: {error}")
         return "unfit columns"
     require(values.shape == (_ROWS,), f"one value per row, found {values.shape}")
-    require(mask is None or (mask.shape, mask.dtype) == ((_ROWS,), np.bool_), "a mask is bool")
+    if mask is not None:
+        require(mask.shape == (_ROWS,) and mask.dtype.kind == "b", "a mask is bool, one per row")
     for row in range(_ROWS):
         alone = expression.evaluate({name: c[row : row + 1] for name, c in columns.items()})
         same = _same(values.tolist()[row], alone.tolist()[0])

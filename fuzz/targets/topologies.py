@@ -16,6 +16,7 @@ from fuzz.target import Target, require
 from gress_ml.engine.planning import build_plan
 from gress_ml.errors import ConfigError, ModelError, SchemaError
 from gress_ml.registry import LocalRegistry
+from gress_ml.topology.document import MAX_BYTES
 from gress_ml.topology.load import load_topology
 from gress_ml.topology.topology import Topology
 
@@ -32,6 +33,10 @@ _LINES = (
     "  <<: *x", "a: &x {b: 1}", "- *x", "&x", "!!python/object:os.system ls", "? {a: b}", "---",
     "...", "%YAML 1.9", "%TAG ! tag:x,2000:", "\t", "key: |", "key: >-", "  - - - -", "a: b: c",
     "'", '"', "# comment", "{", "}", "[[[[[[[[", "a: ${SECRET}", "a: .inf", "a: .nan", "a: 0x1f",
+)  # fmt: skip
+_ENDLESS = (
+    b"[", b"{a: ", b"- ", b"? ", b"a: ", b"&a ", b"- *a\n", b"'", b"!", b"|\n", b"word\n", b"1",
+    b"${A", b"${A:-", b"[a, b, ", b"---\n", b"<<: {a: 1}\n", b"- ${SECRET}\n", b"name: a\n",
 )  # fmt: skip
 _ENVIRONMENT = {"SECRET": "hush-hush", "EMPTY": "", "NUMBER": "7"}
 
@@ -117,6 +122,8 @@ class Topologies(Target):
         return [json_mutation.dumped(SMALL), *(path.read_bytes() for path in files)]
 
     def mutate(self, random: Random, pool: Sequence[bytes]) -> bytes:
+        if random.random() < 0.005:
+            return _large(random)
         match random.randrange(4):
             case 0:
                 return bytes_mutation.mutated(random.choice(pool), random, pool)
@@ -157,6 +164,12 @@ class Topologies(Target):
             require(inside, f"a finding has a place in the file: {finding} of {count} lines")
             finding.message.encode()
             str(finding).encode()
+
+
+def _large(random: Random) -> bytes:
+    """One thing, again and again, up to the largest file that is read."""
+    start = random.choice((b"", b"name: ", b"name: a\ninputs:\n  e:\n    fields:\n      "))
+    return start + (random.choice(_ENDLESS) * MAX_BYTES)[: MAX_BYTES - len(start)]
 
 
 def _lines(data: bytes, random: Random) -> bytes:

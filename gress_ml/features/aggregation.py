@@ -145,7 +145,9 @@ class Window:
 
     def load(self, state: WindowState) -> None:
         """Become the state that was saved. Raises ValueError for one that no rows lead to."""
-        if not all(self._possible(state.newest, *rest) for _, *rest in state.series):
+        if not all(
+            self._possible(state.newest, times, values) for _, times, values in state.series
+        ):
             raise ValueError("a window with times or values that it cannot have")
         self._newest = state.newest
         self._series = OrderedDict(

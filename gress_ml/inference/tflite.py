@@ -16,6 +16,7 @@ import numpy as np
 
 from gress_ml.errors import ModelCorrupt, ModelError
 from gress_ml.inference.graph import Array, Tensor, blank, fit, named
+from gress_ml.inference.tflite_trial import trial
 
 Detail = dict[str, Any]  # of a tensor: index, shape, dtype, quantization
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -55,6 +56,8 @@ class _Interpreter:
 
     def __init__(self, path: Path, *, xnnpack: bool) -> None:
         runtime = _runtime()
+        if ending := trial(path, runtime.__name__, xnnpack=xnnpack):
+            raise ValueError(ending)
         options: dict[str, Any] = {"model_path": str(path), "num_threads": 1}
         if not xnnpack:
             kind = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -99,7 +102,7 @@ class TfliteGraph:
         self._path = path
         try:
             self._interpreter = _Interpreter(path, xnnpack=xnnpack)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             raise ModelCorrupt(
                 f"{path}: expected a TFLite model whose batch size can change, found: {error}. "
                 "Convert the model again, with a batch size of None."

@@ -28,7 +28,8 @@ from ruamel.yaml.events import (
 from gress_ml.topology.environment import Environment
 from gress_ml.topology.findings import Findings, KeyPath
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 500_000
+_TOO_LARGE = f"the file is larger than {MAX_BYTES:,} bytes"
 MAX_DEPTH = 64
 MAX_NODES = 50_000  # after aliases are followed
 
@@ -104,13 +105,17 @@ def read_file(path: Path, environment: Environment, findings: Findings) -> Docum
     """The document in a file; an empty one where it cannot be read, which is a finding."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
+            data = file.read(MAX_BYTES + 1)
+        text = "" if len(data) > MAX_BYTES else data.decode("utf-8-sig")
     except OSError as error:
         findings.add((0, 0), (), f"cannot be read: {error.strerror}")
         return Document()
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         findings.add((line, 1), (), "not valid UTF-8")
+        return Document()
+    if len(data) > MAX_BYTES:
+        findings.add((1, 1), (), _TOO_LARGE)
         return Document()
     return read_document(text, environment, findings)
 
@@ -133,7 +138,7 @@ def read_document(text: str, environment: Environment, findings: Findings) -> Do
 
 def _compose(text: str) -> _Node:
     if len(text) > MAX_BYTES:
-        raise Refused((1, 1), f"the file is larger than {MAX_BYTES:,} bytes")
+        raise Refused((1, 1), _TOO_LARGE)
     try:
         return _Composer(text).document()
     except MarkedYAMLError as error:
