@@ -16,10 +16,8 @@ from gress_ml.runtime.plan import Call
 
 AnyOperator = Operator[Any]
 
-#: A call is quick when it takes at most this share of its deadline …
-QUICK_SHARE = 0.5
-#: … and after so many quick ones in a row calls are made on the spot.
-TRUSTED_CALLS = 100
+#: After so many calls in time, one after the other, calls are made on the spot.
+TRUSTED_CALLS = 50
 
 
 def _taken_lock() -> threading.Lock:
@@ -80,28 +78,28 @@ class _Threads:
 
 
 class _Pace:
-    """Whether the calls of a step have been far within their deadline lately."""
+    """Whether the calls of a step have been within their deadline lately."""
 
     def __init__(self, deadline_s: float, *, warmed_up: bool) -> None:
-        self._quick_s = deadline_s * QUICK_SHARE
-        self._quick_calls = TRUSTED_CALLS if warmed_up else 0
+        self._deadline_s = deadline_s
+        self._in_time = TRUSTED_CALLS if warmed_up else 0
 
     @property
     def trusted(self) -> bool:
-        return self._quick_calls >= TRUSTED_CALLS
+        return self._in_time >= TRUSTED_CALLS
 
     def saw(self, elapsed_s: float) -> None:
-        """A slow call takes all trust away."""
-        self._quick_calls = self._quick_calls + 1 if elapsed_s <= self._quick_s else 0
+        """A late call takes all trust away."""
+        self._in_time = self._in_time + 1 if elapsed_s <= self._deadline_s else 0
 
 
 class Calls:
     """Runs ``process``: on the spot, or in a thread with a deadline and a fallback.
 
     A step with a deadline starts in a thread, while the caller's own thread waits for at most the
-    deadline. When so many calls in a row took a small share of it, or a warm-up stands for them,
-    calls are made on the spot: to hand one over costs more than it takes. One that is slow there
-    has its answer, since a fallback would not be sooner, and the step goes to a thread.
+    deadline. After so many calls in time, or a warm-up that stands for them, calls are made on the
+    spot: to hand one over costs more than it takes. One that is late there keeps its answer, since
+    a fallback would not be sooner, and the step goes back to a thread.
     """
 
     def __init__(self, clock: Clock, metrics: PrometheusMetrics) -> None:
