@@ -35,7 +35,7 @@ class OpenLoop:
             {
                 "bootstrap.servers": broker,
                 "partitioner": PARTITIONER,
-                "linger.ms": 0,
+                "linger.ms": 1,  # without it Kafka would be busy with batches of one event
                 "acks": "all",
             }
         )
