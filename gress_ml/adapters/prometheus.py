@@ -112,8 +112,9 @@ class PrometheusMetrics(Collector):
 
     def value(self, metric: Metric, labels: Labels = ()) -> float:
         """The present value of a counter or gauge; 0 when it was never recorded."""
-        series = self._known.get((metric.name, labels))
-        return series.value if isinstance(series, _Counter | _Gauge) else 0.0
+        _, series = self._metrics.get(metric.name, (metric, {}))
+        found = series.get(labels)
+        return found.value if isinstance(found, _Counter | _Gauge) else 0.0
 
     def page(self) -> bytes:
         """The page that Prometheus scrapes."""
