@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ from gress_ml.dwcp.links import LINKS
 from gress_ml.engine.stores import open_models
 from gress_ml.errors import GressError
 from gress_ml.topology.load import load_topology
+from gress_ml.topology.topology import Topology
 
 if TYPE_CHECKING:
     from gress_ml.dev.servers import Addresses
@@ -64,7 +66,7 @@ def demo(
     source = folder or Path(sysconfig.get_paths()["stdlib"])
     if not source.is_dir():
         raise GressError(f"{source}: there is no such folder; give one with files to move")
-    load_topology(topology, open_models)  # faults are told before anything is started
+    graph = load_topology(topology, open_models)  # faults are told before anything is started
     servers = open_servers()
     running = {status.name for status in servers.status() if status.state == "running"}
     try:
@@ -75,7 +77,10 @@ def demo(
         settings = Settings(
             links=tuple(LINKS), vms=8, passes=None, dual_run_share=dual_run, outstanding=2
         )
-        asyncio.run(_run(console, topology, addresses, agent_folder, settings, seconds))
+        names = asyncio.run(_make_topics(graph, addresses))
+        console.print(f"topics: {', '.join(names)} on {addresses.kafka}", style="dim")
+        worker = _worker(console, topology, addresses, servers.home / "worker.log")
+        asyncio.run(_run(console, worker, addresses, agent_folder, settings, seconds))
     finally:
         if not keep_servers and not running:
             with console.status("stopping the servers …"):
@@ -85,7 +90,7 @@ def demo(
 
 async def _run(
     console: Console,
-    topology: Path,
+    worker: AbstractAsyncContextManager[str],
     addresses: Addresses,
     folder: Folder,
     settings: Settings,
@@ -94,9 +99,7 @@ async def _run(
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    names = await _make_topics(topology, addresses)
-    console.print(f"topics: {', '.join(names)} on {addresses.kafka}", style="dim")
-    async with _worker(console, topology, addresses) as pages:
+    async with worker as pages:
         stats = DemoStats(time.monotonic())
 
         def note(result: Result) -> None:
@@ -128,8 +131,7 @@ async def _show(
                 await asyncio.wait_for(stop.wait(), _REFRESH_S)
 
 
-async def _make_topics(topology: Path, addresses: Addresses) -> list[str]:
-    graph = load_topology(topology, open_models)
+async def _make_topics(graph: Topology, addresses: Addresses) -> list[str]:
     names = {output.topic for output in graph.outputs}
     for node in graph.inputs.values():
         names |= {node.topic, node.dead_letters}
@@ -140,10 +142,11 @@ async def _make_topics(topology: Path, addresses: Addresses) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def _worker(console: Console, topology: Path, addresses: Addresses) -> AsyncIterator[str]:
+async def _worker(
+    console: Console, topology: Path, addresses: Addresses, log_path: Path
+) -> AsyncIterator[str]:
     """A worker process, ready; the address of its pages. It is stopped in the end."""
     pages = f"http://127.0.0.1:{_free_port()}"
-    log_path = Path(os.environ.get("GRESS_HOME") or ".gress") / "worker.log"
     with _log(log_path) as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gress_ml.cli.main", "worker", str(topology),

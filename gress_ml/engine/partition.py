@@ -101,9 +101,8 @@ class PartitionRunner:
             match self.task.next(self._now()):
                 case RunBatch() as batch:
                     await self._run_batch(batch)
-                    await asyncio.sleep(
-                        0
-                    )  # other partitions, heartbeats and timers have their turn
+                    # other partitions, heartbeats and timers have their turn
+                    await asyncio.sleep(0)
                 case Commit(offset):
                     self._spawn(self._commit(offset))
                 case TakeSnapshot(offset):
