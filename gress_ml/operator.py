@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from gress_ml.batch import Batch
+from gress_ml.bundle import Bundle
 from gress_ml.metrics import Measure, Metric
 from gress_ml.ports import ModelStore
 from gress_ml.schema import Columns
@@ -106,6 +107,14 @@ class Context:
     models: ModelStore
     topology: str = ""
     step: str = ""
+
+    def find_model(self, name_at_reference: str) -> Bundle:
+        """The bundle for ``name`` or ``name@reference``; without one, the ``champion``.
+
+        Raises ModelNotFound, ModelCorrupt, StoreUnavailable.
+        """
+        name, _, reference = name_at_reference.partition("@")
+        return self.models.find(name, reference or "champion")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from gress_ml.bundle import Bundle
 from gress_ml.dwcp import rules
 from gress_ml.dwcp.features import feature_spec
 from gress_ml.dwcp.profiles import ALGORITHMS, AMST, DEFAULT_STREAMS, HDE, profiles
-from gress_ml.errors import ModelCorrupt, SchemaError
-from gress_ml.features import FeatureSet
+from gress_ml.errors import SchemaError
+from gress_ml.features import FeatureSet, features_of
 from gress_ml.inference import Options, Predictor, Weights, load_predictor, warm_up
 from gress_ml.metrics import (
     BATCH_SIZE,
@@ -156,7 +156,7 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         self._bundle = _find(context, self.config)
         self._classes = _classes(self._bundle)
         self._to_algorithm = np.array([ALGORITHMS.index(name) for name in self._classes], np.intp)
-        features = _features(self._bundle)
+        features = features_of(self._bundle)
         self._vector = features.vector
         self._rule_columns = [_position(self._vector, name) for name in _RULE_FEATURES]
         weights = Weights(self.config.xgboost_weight, self.config.neural_net_weight)
@@ -370,8 +370,7 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
 def _find(context: Context, config: CompressionSelectorConfig) -> Bundle:
     if config.models_path is not None:
         return context.models.open_folder(config.models_path)
-    name, _, reference = config.model.partition("@")
-    return context.models.find(name, reference or "champion")
+    return context.find_model(config.model)
 
 
 def _classes(bundle: Bundle) -> tuple[str, ...]:
@@ -383,17 +382,6 @@ def _classes(bundle: Bundle) -> tuple[str, ...]:
             f"the selector knows {', '.join(ALGORITHMS)}"
         )
     return classes
-
-
-def _features(bundle: Bundle) -> FeatureSet:
-    features = FeatureSet.from_json(bundle.require("feature_schema").read_bytes())
-    declared = bundle.manifest.feature_fingerprint
-    if declared and declared != features.vector.fingerprint:
-        raise ModelCorrupt(
-            f"bundle {bundle.name} {bundle.version}: the manifest declares the features "
-            f"{declared[:12]}…, its feature schema makes {features.vector.fingerprint[:12]}…"
-        )
-    return features
 
 
 def _position(vector: FeatureVector, name: str) -> int:

@@ -23,9 +23,16 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gress_ml.batch import Array, Batch
-from gress_ml.errors import ModelCorrupt, SchemaError, SnapshotError
+from gress_ml.errors import SchemaError, SnapshotError
 from gress_ml.expression import missing_rows
-from gress_ml.features import FeatureSet, FeatureSetSpec, FeatureSpec, FeatureState, row_keys
+from gress_ml.features import (
+    FeatureSet,
+    FeatureSetSpec,
+    FeatureSpec,
+    FeatureState,
+    features_of,
+    row_keys,
+)
 from gress_ml.features.state import VERSION
 from gress_ml.metrics import FEATURE_TIME, FEATURES_EXTRACTED, Measure, Metric
 from gress_ml.operator import (
@@ -99,20 +106,6 @@ def inline_features(config: FeatureExtractionConfig, step: str) -> FeatureSet:
         raise SchemaError("; ".join(fault["msg"] for fault in error.errors())) from None
 
 
-def bundled_features(config: FeatureExtractionConfig, context: Context) -> FeatureSet:
-    """The feature set of a model. Raises ModelError, SchemaError."""
-    name, _, reference = (config.model or "").partition("@")
-    bundle = context.models.find(name, reference or "champion")
-    features = FeatureSet.from_json(bundle.require("feature_schema").read_bytes())
-    declared, found = bundle.manifest.feature_fingerprint, features.vector.fingerprint
-    if declared and declared != found:
-        raise ModelCorrupt(
-            f"bundle {bundle.name} {bundle.version}: the manifest declares the features "
-            f"{declared[:12]}…, its feature schema makes {found[:12]}…"
-        )
-    return features
-
-
 def filled(batch: Batch, fields: tuple[str, ...], answer: Array | None) -> dict[str, Array]:
     """The columns of the fields that change: gaps filled from the answer, NaN where it has none."""
     columns: dict[str, Array] = {}
@@ -153,7 +146,7 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
         self._features = (
             inline_features(self.config, context.step)
             if inline
-            else bundled_features(self.config, context)
+            else features_of(context.find_model(self.config.model or ""))
         )
         if self.config.lookup and self._features.stateful:
             raise SchemaError(

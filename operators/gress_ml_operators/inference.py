@@ -24,7 +24,7 @@ from gress_ml.batch import Array, Batch
 from gress_ml.bundle import Bundle
 from gress_ml.duration import Duration
 from gress_ml.errors import ModelError, SchemaError
-from gress_ml.features import FeatureSet
+from gress_ml.features import features_of
 from gress_ml.inference import (
     Gpu,
     Options,
@@ -193,8 +193,7 @@ class Inference(Operator[InferenceConfig]):
 
     def open(self, context: Context) -> None:
         config = self.config
-        name, _, reference = config.model.partition("@")
-        self._bundle = context.models.find(name, reference or "champion")
+        self._bundle = context.find_model(config.model)
         self._vector = _vector_of(self._bundle)
         self._predictor: Predictor = load_predictor(
             self._bundle,
@@ -383,8 +382,7 @@ _BAD_PREDICTION = ("bad_prediction", "the model answered NaN or infinity, expect
 
 def _vector_of(bundle: Bundle) -> FeatureVector | None:
     """The features that the model was trained on; None when the bundle does not say."""
-    path = bundle.file("feature_schema")
-    return None if path is None else FeatureSet.from_json(path.read_bytes()).vector
+    return None if bundle.file("feature_schema") is None else features_of(bundle).vector
 
 
 def _input_columns(predictor: Predictor, config: InferenceConfig) -> tuple[str, ...]:
