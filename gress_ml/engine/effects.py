@@ -76,7 +76,6 @@ class Effects:
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self._partitions: dict[str, int] = {}
         self._writing: dict[Partition, asyncio.Lock] = {}
 
     async def fetch(self, lookups: Sequence[Lookup]) -> list[Float32 | None]:
@@ -133,7 +132,8 @@ class Effects:
         topic, own = source.partition
         messages = _messages(produced, source.records)
         count = await self._count(produced.topic)
-        if count == await self._count(topic) and _same_keys(produced, source.records):
+        same = own < count == await self._count(topic)  # a partition may be newer than what we know
+        if same and _same_keys(produced, source.records):
             return [_Sending(produced.topic, own, messages, produced.records)]
         targets = {
             key: own % count if key is None else partition_of(key, count)
@@ -149,13 +149,11 @@ class Effects:
         return [_Sending(produced.topic, target, *part) for target, part in split.items()]
 
     async def _count(self, topic: str) -> int:
-        count = self._partitions.get(topic)
-        if count is None:
+        count = self._producer.known_partitions(topic)
+        if not count:
             async for attempt in _patiently(topic):
                 with attempt:
                     count = await self._producer.partitions_of(topic)
-            assert count is not None
-            self._partitions[topic] = count
         return count
 
     async def _begin(self, source: _Source, sending: _Sending) -> Coroutine[Any, Any, None]:

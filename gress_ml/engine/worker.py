@@ -34,6 +34,8 @@ from gress_ml.topology.topology import Topology
 log = structlog.get_logger(__name__)
 
 _SAMPLE_S = 1.0
+#: How soon a topic made after the worker's start, or a partition added to one, is noticed.
+_METADATA_AGE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,7 @@ class Worker:
             broker_request_timeout=40.0,
             broker_max_poll_records=settings.max_poll_records,
             consumer_auto_offset_reset=settings.auto_offset_reset,
+            consumer_metadata_max_age_ms=round(_METADATA_AGE_S * 1000),
             consumer_group_instance_id=settings.instance_id,
             # our own pages, on loopback: Faust's web server listens on all interfaces
             web_enabled=False,

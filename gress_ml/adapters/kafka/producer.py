@@ -77,6 +77,7 @@ class OutputProducer:
             "max_batch_size": MAX_BATCH_BYTES,
             "max_request_size": 16 * MAX_BATCH_BYTES,
             "request_timeout_ms": 30_000,
+            "metadata_max_age_ms": 5_000,  # partitions that are added are soon written to
             **client,
         }
         self._producer: AIOKafkaProducer | None = None
@@ -112,6 +113,12 @@ class OutputProducer:
         if self._producer is None:
             raise BrokerUnavailable("the producer is not connected")
         return self._producer
+
+    def known_partitions(self, topic: str) -> int:
+        """How many partitions a topic has by the last metadata; 0 when it is not in there."""
+        producer = self._producer
+        known = None if producer is None else producer.client.cluster.partitions_for_topic(topic)
+        return len(known or ())
 
     async def partitions_of(self, topic: str) -> int:
         """How many partitions a topic has. Raises BrokerUnavailable."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import psutil
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from kit import Bench, assert_order_kept, events, firsts, ids, run, until
 
 from gress_ml.errors import BrokerUnavailable
@@ -192,12 +193,23 @@ async def test_another_consumer_group_reads_the_decisions_in_order(bench: Bench)
         await consumer.stop()
 
 
+async def test_partitions_added_while_running_are_read(bench: Bench) -> None:
+    worker = await bench.process(*SESSION).opened(4)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bench.bootstrap)
+    await admin.start()
+    await admin.create_partitions({bench.source: NewPartitions(6)})
+    await admin.close()
+    await worker.opened(6)
+    await bench.send(events(0, 50))
+    assert ids(await bench.decided(50)) == list(range(50))
+    await worker.stop()
+
+
 async def test_a_missing_input_topic_is_waited_for(bench_of: Callable[..., Bench]) -> None:
     bench = bench_of()
     await bench.make_topics(bench.target, bench.dead)
     worker = bench.process(*SESSION)
-    await until(worker.health, 20)
-    await asyncio.sleep(1)
+    await until(lambda: (worker.health() or {}).get("ready"), 20, "a member without partitions")
     await bench.make_topics(bench.source)
     await bench.send(events(0, 20))
     assert ids(await bench.decided(20)) == list(range(20))

@@ -73,6 +73,9 @@ class Wire:
         self.open.set()
         self.error: Exception | None = None
 
+    def known_partitions(self, topic: str) -> int:
+        return 0
+
     async def partitions_of(self, topic: str) -> int:
         return 4
 
