@@ -38,6 +38,9 @@ KAFKA_SETTINGS: Mapping[str, str] = MappingProxyType(
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.num.partitions": "4",
         "share.coordinator.state.topic.num.partitions": "4",
+        # an open transaction of a killed worker holds readers of committed records back until its
+        # timeout; the broker looks for such transactions each second, not every ten
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
         # a killed broker may come back once its former self is given up: after 4 s, not 9 s
         "broker.heartbeat.interval.ms": "1000",
         "broker.session.timeout.ms": "4000",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import stat
 from pathlib import Path
@@ -111,6 +112,28 @@ async def test_the_broker_runs_with_the_declared_settings(kafka: str) -> None:
         await admin.close()
     told = {row[0]: row[1] for row in response.resources[0][4]}
     assert {name: told[name] for name in KAFKA_SETTINGS} == dict(KAFKA_SETTINGS)
+
+
+async def test_an_abandoned_transaction_is_aborted_by_the_broker(
+    kafka: str, topic_name: str
+) -> None:
+    """Readers of committed records get on although the transaction's owner never comes back."""
+    await create_topics(kafka, {topic_name: TopicSettings(partitions=1)})
+    abandoned = AIOKafkaProducer(
+        bootstrap_servers=kafka, transactional_id=topic_name, transaction_timeout_ms=1000
+    )
+    async with abandoned, AIOKafkaProducer(bootstrap_servers=kafka) as other:
+        await abandoned.begin_transaction()
+        await abandoned.send_and_wait(topic_name, b"never committed")
+        await other.send_and_wait(topic_name, b"behind it")
+        async with AIOKafkaConsumer(
+            topic_name,
+            bootstrap_servers=kafka,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        ) as reader:
+            record = await asyncio.wait_for(reader.getone(), 60)
+    assert record.value == b"behind it"
 
 
 async def test_topics_are_made_once(kafka: str, topic_name: str) -> None:
