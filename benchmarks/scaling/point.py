@@ -1,0 +1,102 @@
+"""Point: one repetition of one case."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.scaling.case import Case
+from benchmarks.scaling.crew import Crew
+from benchmarks.scaling.topics import Ends, output_of
+
+WARM_UP = 20_000  # events at most that come before the measure
+_POLL_S = 0.02
+_PATIENCE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What was measured."""
+
+    cpu_us: float  # of all workers, per event
+    events_per_s: float
+    broker_us: float  # CPU of the broker, per event: fetched by the worker, produced by it
+    rss_mb: float  # of one worker, at the end
+    batch: float  # rows per batch, on the mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How far things were at a moment."""
+
+    at: float
+    events: int
+    cpu_s: float
+    broker_s: float
+
+
+class Stage:
+    """Measures cases on one broker, whose process is ``broker``."""
+
+    def __init__(self, bootstrap: str, broker: psutil.Process, home: Path) -> None:
+        self._bootstrap = bootstrap
+        self._broker = broker
+        self._home = home
+
+    async def measure(self, case: Case, topology: Path) -> Point:
+        """From the end of the warm-up, with all workers at work, to the last event measured."""
+        log = case.log
+        async with Ends(self._bootstrap, output_of(log), log.partitions) as ends:
+            before = await ends.total()
+            with Crew(case, topology, self._bootstrap, self._home) as crew:
+                await _all_at_work(crew, case)
+                warm = min(WARM_UP, log.events // 5)
+                start = await self._reach(ends, crew, before + warm)
+                last = before + log.events
+                if case.measured is not None:
+                    last = min(last, start.events + case.measured)
+                end = await self._reach(ends, crew, last)
+                return _point(start, end, crew, (await ends.total()) - before)
+
+    async def _reach(self, ends: Ends, crew: Crew, wanted: int) -> _Mark:
+        give_up = time.monotonic() + _PATIENCE_S
+        while (total := await ends.total()) < wanted:
+            crew.check()
+            if time.monotonic() > give_up:
+                raise RuntimeError(f"{wanted - total} decisions lack after {_PATIENCE_S:.0f} s")
+            await asyncio.sleep(_POLL_S)
+        times = self._broker.cpu_times()
+        return _Mark(time.perf_counter(), total, crew.cpu_s, times.user + times.system)
+
+
+async def _all_at_work(crew: Crew, case: Case) -> None:
+    """Wait until each worker has its share of the partitions: of both inputs."""
+    if case.workers == 1:  # the first decision tells
+        return
+    give_up = time.monotonic() + _PATIENCE_S
+    while not all(shares := crew.shares()) or sum(shares) != 2 * case.log.partitions:
+        crew.check()
+        if time.monotonic() > give_up:
+            raise RuntimeError(f"the partitions are shared as {shares} after {_PATIENCE_S:.0f} s")
+        await asyncio.sleep(0.1)
+
+
+def _point(start: _Mark, end: _Mark, crew: Crew, decided: int) -> Point:
+    """Raises RuntimeError when not all was decided as it should be: then figures mean nothing."""
+    events = end.events - start.events
+    if events <= 0:
+        raise RuntimeError("all was decided before the measure began: the log is too short")
+    degraded = crew.counted("gress_ml_degraded_batches_total")
+    if degraded:
+        raise RuntimeError(f"{degraded:.0f} batches were decided while the store was away")
+    return Point(
+        cpu_us=(end.cpu_s - start.cpu_s) / events * 1e6,
+        events_per_s=events / (end.at - start.at),
+        broker_us=(end.broker_s - start.broker_s) / events * 1e6,
+        rss_mb=crew.rss_mb,
+        batch=decided / crew.counted("gress_ml_step_seconds_count", step="select"),
+    )
