@@ -1,0 +1,242 @@
+"""The network between a client and a server, on real sockets and a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from benchmarks.chaos.instruments.proxy import Proxy
+from gress_ml.dev.port import LOOPBACK, free_ports
+
+_PAYLOAD = bytes(range(256)) * 4096  # 1 MiB in which a changed order shows
+_ONCE = Retry(NoBackoff(), 0)
+
+
+class Echo:
+    """Sends back what comes, until the client has sent all."""
+
+    def __init__(self, port: int) -> None:
+        self.ends: list[str] = []  # how each connection ended, as the server saw it
+        self._listener = socket.create_server((LOOPBACK, port))
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._echo, args=(connection,), daemon=True).start()
+
+    def _echo(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                while data := connection.recv(65536):
+                    connection.sendall(data)
+            except OSError:
+                self.ends.append("reset")
+            else:
+                self.ends.append("closed")
+
+
+@pytest.fixture
+def ports() -> tuple[int, ...]:
+    return free_ports(2)
+
+
+@pytest.fixture
+def echo(ports: tuple[int, ...]) -> Iterator[Echo]:
+    echo = Echo(ports[1])
+    yield echo
+    echo.close()
+
+
+@pytest.fixture
+def proxy(ports: tuple[int, ...], echo: Echo) -> Iterator[Proxy]:
+    with Proxy(*ports) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def client(ports: tuple[int, ...], proxy: Proxy) -> Iterator[socket.socket]:
+    with socket.create_connection((LOOPBACK, ports[0]), timeout=10) as client:
+        yield client
+
+
+def _there_and_back(client: socket.socket, payload: bytes) -> bytes:
+    """The client sends all, says so, and reads to the end."""
+
+    def send() -> None:
+        client.sendall(payload)
+        client.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    found = b"".join(iter(lambda: client.recv(65536), b""))
+    sender.join()
+    return found
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_what_is_sent_arrives_complete_and_in_order(client: socket.socket, echo: Echo) -> None:
+    assert _there_and_back(client, _PAYLOAD) == _PAYLOAD
+    _wait(lambda: echo.ends == ["closed"])
+
+
+def test_a_slow_network_gives_the_same_bytes(client: socket.socket, proxy: Proxy) -> None:
+    proxy.slow(latency_ms=20, bytes_per_s=10_000_000)
+    assert _there_and_back(client, _PAYLOAD) == _PAYLOAD
+
+
+def test_a_slow_network_takes_its_time(client: socket.socket, proxy: Proxy) -> None:
+    """A lower bound, which no other load on the machine can break."""
+    proxy.slow(latency_ms=50, bytes_per_s=1_000_000)
+    started = time.monotonic()
+    _there_and_back(client, _PAYLOAD[:100_000])
+    assert time.monotonic() - started >= 0.1 + 2 * 0.05
+
+
+def test_all_connections_share_what_a_slow_network_carries(
+    ports: tuple[int, ...], proxy: Proxy
+) -> None:
+    proxy.slow(bytes_per_s=1_000_000)
+    clients = [socket.create_connection((LOOPBACK, ports[0])) for _ in range(4)]
+    started = time.monotonic()
+    threads = [
+        threading.Thread(target=_there_and_back, args=(client, _PAYLOAD[:50_000]))
+        for client in clients
+    ]
+    for thread in threads:
+        thread.start()
+    for client, thread in zip(clients, threads, strict=True):
+        thread.join()
+        client.close()
+    assert time.monotonic() - started >= 0.2
+
+
+def test_a_stalled_network_holds_back_and_a_healed_one_delivers(
+    client: socket.socket, proxy: Proxy
+) -> None:
+    client.sendall(b"before")
+    assert client.recv(100) == b"before"
+    proxy.stall()
+    client.sendall(b"during")
+    client.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        client.recv(100)
+    proxy.heal()
+    client.settimeout(10)
+    assert client.recv(100) == b"during"
+
+
+def test_a_client_that_gives_up_is_not_missed_before_the_network_heals(
+    client: socket.socket, proxy: Proxy, echo: Echo
+) -> None:
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    proxy.stall()
+    client.close()
+    time.sleep(0.2)
+    assert echo.ends == []
+    proxy.heal()
+    _wait(lambda: len(echo.ends) == 1)
+
+
+def test_a_connection_made_while_the_network_is_silent_hangs_and_then_works(
+    ports: tuple[int, ...], proxy: Proxy
+) -> None:
+    proxy.stall()
+    with socket.create_connection((LOOPBACK, ports[0]), timeout=0.2) as client:
+        client.sendall(b"hello")
+        with pytest.raises(TimeoutError):
+            client.recv(100)
+        proxy.heal()
+        client.settimeout(10)
+        assert client.recv(100) == b"hello"
+
+
+def test_a_cut_network_resets_both_ends_and_refuses_until_it_heals(
+    ports: tuple[int, ...], client: socket.socket, proxy: Proxy, echo: Echo
+) -> None:
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    proxy.cut()
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+    _wait(lambda: echo.ends == ["reset"])
+    assert proxy.connections == 0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((LOOPBACK, ports[0]))
+    proxy.heal()
+    with socket.create_connection((LOOPBACK, ports[0]), timeout=10) as again:
+        assert _there_and_back(again, b"back") == b"back"
+
+
+def test_a_stalled_network_can_be_cut(client: socket.socket, proxy: Proxy) -> None:
+    proxy.stall()
+    client.sendall(b"x")
+    proxy.cut()
+    with pytest.raises(ConnectionResetError):
+        client.recv(1)
+
+
+def test_a_server_that_is_away_shows_as_a_reset(ports: tuple[int, ...]) -> None:
+    with (
+        Proxy(*ports),
+        socket.create_connection((LOOPBACK, ports[0]), timeout=10) as client,
+        pytest.raises(ConnectionResetError),
+    ):
+        client.recv(1)
+
+
+def test_a_port_that_is_taken_is_told(ports: tuple[int, ...], proxy: Proxy) -> None:
+    with pytest.raises(OSError, match="in use"), Proxy(*ports):
+        pass
+
+
+def test_nothing_is_left_of_a_proxy(ports: tuple[int, ...], echo: Echo) -> None:
+    with Proxy(*ports), socket.create_connection((LOOPBACK, ports[0]), timeout=10) as client:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+    assert not [thread for thread in threading.enumerate() if thread.name == "proxy"]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((LOOPBACK, ports[0]))
+
+
+async def test_redis_behind_a_silent_network_times_out_and_is_there_again(
+    redis_url: str, topic_name: str
+) -> None:
+    port, target = free_ports(1)[0], urlsplit(redis_url).port
+    assert target is not None
+    with Proxy(port, target) as proxy:
+        client = Redis(port=port, socket_timeout=0.3, retry=_ONCE)
+        async with client:
+            await client.set(topic_name, b"row", ex=60)
+            proxy.stall()
+            with pytest.raises(redis.TimeoutError):
+                await client.get(topic_name)
+            proxy.heal()
+            assert await asyncio.wait_for(client.get(topic_name), 10) == b"row"
+            proxy.cut()
+            with pytest.raises(redis.ConnectionError):
+                await client.get(topic_name)
