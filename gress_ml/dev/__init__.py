@@ -2,5 +2,5 @@
 
 Reading order: ``servers`` (what callers use), ``server`` (what one server must tell), then one
 file per server (``kafka``, ``redis``, ``postgres``, ``mock_kafka``) and the pieces they share
-(``settings``, ``process``, ``port``, ``lock``, ``record``).
+(``kafka_node``, ``settings``, ``process``, ``port``, ``lock``, ``record``).
 """

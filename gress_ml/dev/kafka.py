@@ -6,29 +6,17 @@ import asyncio
 import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from gress_ml.dev.java import find_java
-from gress_ml.dev.kafka_jars import kafka_jars
+from gress_ml.dev.kafka_node import KafkaNode
 from gress_ml.dev.port import LOOPBACK, free_ports
 from gress_ml.dev.process import Launch
 from gress_ml.dev.server import NotAnswering
-from gress_ml.dev.settings import KAFKA_CLUSTER_ID, KAFKA_SETTINGS, KAFKA_VERSION
-from gress_ml.errors import GressError
-
-LOG4J = """\
-rootLogger.level = WARN
-rootLogger.appenderRef.out.ref = out
-appender.out.name = out
-appender.out.type = Console
-appender.out.layout.type = PatternLayout
-appender.out.layout.pattern = %d{ISO8601} %p %c{1} %m%n
-"""
+from gress_ml.dev.settings import KAFKA_SETTINGS, KAFKA_VERSION
 
 
 class Kafka:
@@ -47,29 +35,12 @@ class Kafka:
         return home / self.name
 
     def prepare(self, folder: Path) -> None:
-        java = find_java()
-        jars = kafka_jars(java)
-        if (folder / "formatted").exists():
-            return
-        shutil.rmtree(folder / "data", ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "log4j2.properties").write_text(LOG4J)
-        # any ports will do here: the file is written again at each start
-        _write_properties(folder, free_ports(self.port_count))
-        _format(java, jars, folder)
-        (folder / "formatted").touch()
+        # any ports will do here: the settings are written again at each start
+        node = KafkaNode(folder, _settings(folder, free_ports(self.port_count)))
+        node.prepare("--standalone")
 
     def launch(self, folder: Path, ports: Sequence[int], log: Path) -> Launch:
-        _write_properties(folder, ports)
-        java = find_java()
-        return Launch(
-            argv=[
-                *_jvm(java, kafka_jars(java), folder),
-                *("-Xmx1g", "kafka.Kafka", str(folder / "server.properties")),
-            ],
-            folder=folder,
-            log=log,
-        )
+        return KafkaNode(folder, _settings(folder, ports)).launch(log, "-Xmx1g")
 
     def address(self, folder: Path, ports: Sequence[int]) -> str:
         return f"{LOOPBACK}:{ports[0]}"
@@ -119,42 +90,12 @@ async def _metadata(bootstrap: str) -> None:
         await client.close()
 
 
-def _write_properties(folder: Path, ports: Sequence[int]) -> None:
+def _settings(folder: Path, ports: Sequence[int]) -> dict[str, str]:
     clients, controller = ports
-    properties = {
+    return {
         **KAFKA_SETTINGS,
         "listeners": f"PLAINTEXT://{LOOPBACK}:{clients},CONTROLLER://{LOOPBACK}:{controller}",
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{clients}",
         "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{controller}",
         "log.dirs": str(folder / "data"),
     }
-    lines = [f"{name}={value}\n" for name, value in properties.items()]
-    (folder / "server.properties").write_text("".join(lines))
-
-
-def _format(java: Path, jars: Path, folder: Path) -> None:
-    done = subprocess.run(  # noqa: S603 - the arguments are ours
-        [
-            *_jvm(java, jars, folder),
-            *("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--standalone"),
-            *("--cluster-id", KAFKA_CLUSTER_ID, "--config", str(folder / "server.properties")),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=Kafka.patience_s,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise GressError(
-            f"expected Kafka to format its data folder {folder / 'data'}; it ended with "
-            f"{done.returncode}:\n{(done.stdout + done.stderr).strip()}"
-        )
-
-
-def _jvm(java: Path, jars: Path, folder: Path) -> list[str]:
-    return [
-        str(java),
-        "-Djava.net.preferIPv4Stack=true",  # all listeners are on 127.0.0.1
-        f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
-        *("-cp", f"{jars}/*"),
-    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +16,10 @@ from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives import serialization
 
 from gress_ml.adapters.kafka.settings import KafkaSettings
-from gress_ml.dev.java import find_java
-from gress_ml.dev.kafka import LOG4J, _jvm
-from gress_ml.dev.kafka_jars import kafka_jars
+from gress_ml.dev.kafka_node import KafkaNode
 from gress_ml.dev.port import LOOPBACK, free_ports
-from gress_ml.dev.process import Launch, ProcessId, alive, end, spawn
-from gress_ml.dev.settings import KAFKA_CLUSTER_ID, KAFKA_SETTINGS
+from gress_ml.dev.process import ProcessId, alive, end, spawn
+from gress_ml.dev.settings import KAFKA_SETTINGS
 
 USER = "gress"
 #: Planted secrets: no log, page or error may hold them.
@@ -88,23 +85,11 @@ class SecureKafka:
         self._process: ProcessId | None = None
 
     def start(self) -> SecureKafka:
-        (self.folder / "log4j2.properties").write_text(LOG4J)
-        (self.folder / "server.properties").write_text(self._properties())
-        java = find_java()
-        jvm = _jvm(java, kafka_jars(java), self.folder)
-        file = str(self.folder / "server.properties")
-        subprocess.run(
-            [
-                *(*jvm, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"),
-                *("--standalone", "--cluster-id", KAFKA_CLUSTER_ID, "--config", file),
-                *("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=PATIENCE_S,
-        )
-        argv = [*jvm, "-Xmx512m", "-XX:TieredStopAtLevel=1", "kafka.Kafka", file]
-        self._process = spawn(Launch(argv, self.folder, self.folder / "kafka.log"))
+        node = KafkaNode(self.folder, self._settings())
+        user = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
+        node.prepare("--standalone", "--add-scram", user)
+        log = self.folder / "kafka.log"
+        self._process = spawn(node.launch(log, "-Xmx512m", "-XX:TieredStopAtLevel=1"))
         self._wait()
         return self
 
@@ -160,10 +145,10 @@ class SecureKafka:
             await client.close()
             await settled()
 
-    def _properties(self) -> str:
+    def _settings(self) -> dict[str, str]:
         plain, controller, sasl, mutual = self._ports
         doors = f"PLAINTEXT://{LOOPBACK}:{plain},SASL://{HOST}:{sasl},MUTUAL://{HOST}:{mutual}"
-        properties = {
+        return {
             **KAFKA_SETTINGS,
             **_DOORS,
             "listeners": f"{doors},CONTROLLER://{LOOPBACK}:{controller}",
@@ -173,7 +158,6 @@ class SecureKafka:
             "ssl.keystore.location": str(self.certificates.server),
             "ssl.truststore.location": str(self.certificates.ca),
         }
-        return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
 async def settled() -> None:
