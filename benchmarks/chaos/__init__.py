@@ -1,5 +1,6 @@
-"""Chaos: workers and the broker are killed while events flow; a verifier counts what went wrong.
+"""Chaos: troubles befall workers and servers while events flow; a judge counts what went wrong.
 
-Reading order: ``scenario`` (what is done to whom), ``plan`` (when, from a seed), ``load`` (the
-events), ``fleet`` (the workers), ``storm`` (all together), ``verify`` (the judge), ``report``.
+Reading order: ``scenarios`` (the table), ``troubles`` (what can befall whom), ``plan`` (when, from
+a seed), ``lane`` (a topology under a guarantee), ``load`` (the events), ``fleet`` (the workers),
+``storm`` (all together), ``judge`` and ``stalls`` (what went wrong), ``report``.
 """

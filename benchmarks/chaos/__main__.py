@@ -1,4 +1,4 @@
-"""``python -m benchmarks.chaos``: all scenarios, a table, build/chaos.json; exit 1 on a loss."""
+"""``python -m benchmarks.chaos``: all scenarios, a table, build/chaos.json; exit 1 on a flaw."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import argparse
 import json
 import signal
 import sys
-from dataclasses import replace
 
 from rich.console import Console
 
-from benchmarks.chaos.report import figures, show
-from benchmarks.chaos.scenario import PROJECT, SCENARIOS, Scenario, quick
-from benchmarks.chaos.storm import Storm
+from benchmarks.chaos.lane import GUARANTEES
+from benchmarks.chaos.report import figures, show, summary
+from benchmarks.chaos.scenario import Scenario
+from benchmarks.chaos.scenarios import SCENARIOS, quick
+from benchmarks.chaos.storm import Outcome, Storm
+from benchmarks.chaos.subject import PROJECT
+from benchmarks.machine import describe_machine
 
 _BUILD = PROJECT / "build"
 
@@ -21,38 +24,37 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing is left running then, either
     console = Console(highlight=False)
-    outcomes = []
-    for scenario in [_asked(scenario, options) for scenario in SCENARIOS]:
+    outcomes: list[Outcome] = []
+    for scenario in _asked(options):
         console.print(
-            f"{scenario.name}: {scenario.events:,} events in {scenario.seconds:.0f} s, seed "
-            f"{options.seed}"
+            f"{scenario.name}: {scenario.blows} blows, {scenario.events:,} events in "
+            f"{scenario.seconds:.0f} s, seed {options.seed}"
         )
-        outcomes.append(Storm(scenario, options.seed, _BUILD / "chaos", console).run())
+        storm = Storm(scenario, options.guarantee, options.seed, _BUILD / "chaos", console)
+        outcomes += storm.run()
     show(console, outcomes)
-    found = {outcome.scenario.name: figures(outcome) for outcome in outcomes}
-    (_BUILD / "chaos.json").write_text(json.dumps({"seed": options.seed, **found}, indent=2) + "\n")
-    return 0 if all(outcome.verdict.good for outcome in outcomes) else 1
+    found = {
+        "machine": dict(describe_machine()),
+        "seed": options.seed,
+        "summary": summary(outcomes),
+        "lanes": [figures(outcome) for outcome in outcomes],
+    }
+    (_BUILD / "chaos.json").write_text(json.dumps(found, indent=2) + "\n")
+    return 1 if any(outcome.flaws for outcome in outcomes) else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks.chaos", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the short form, under two minutes")
+    parser.add_argument("--scenario", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--guarantee", nargs="+", choices=GUARANTEES, default=list(GUARANTEES))
     parser.add_argument("--seed", type=int, default=17)
-    parser.add_argument("--events", type=int)
-    parser.add_argument("--seconds", type=float)
-    parser.add_argument("--kills", type=int)
-    parser.add_argument("--broker-restarts", type=int)
+    parser.add_argument("--quick", action="store_true", help="one blow of each kind per scenario")
     return parser.parse_args()
 
 
-def _asked(scenario: Scenario, options: argparse.Namespace) -> Scenario:
-    shaped = quick(scenario) if options.quick else scenario
-    wanted = {
-        name: value
-        for name in ("events", "seconds", "kills", "broker_restarts")
-        if (value := getattr(options, name)) is not None
-    }
-    return replace(shaped, **wanted)
+def _asked(options: argparse.Namespace) -> list[Scenario]:
+    chosen = [SCENARIOS[name] for name in options.scenario]
+    return [quick(scenario) for scenario in chosen] if options.quick else chosen
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fleet: the workers, each a process of its own through the command line, with its log."""
+"""Fleet: the workers of a lane, each a process of its own through the command line."""
 
 from __future__ import annotations
 
@@ -7,112 +7,150 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
-from benchmarks.chaos.scenario import PROJECT, Scenario
+from benchmarks.chaos.subject import PROJECT
 from gress_ml.dev.port import free_ports
 
 _GRESS = (sys.executable, "-c", "from gress_ml.cli.main import main; main()")
-_SUSPECT = ("Traceback", "crashed", "never retrieved", "never awaited", "worker_failed")
+#: A worker that says one of these went down, whether or not its process lived on.
+_CRASHED = ("worker_failed", "Traceback")
+#: Not a crash, and yet nothing that may stand in a log.
+_SUSPECT = ("crashed", "never retrieved", "never awaited")
 #: How long a worker may take to drain and leave after SIGTERM.
 _LEAVE_S = 30.0
 _READY_S = 60.0
 #: Ended by the worker itself, or by the system before it had begun to listen to signals.
 _GOOD_CODES = (0, -signal.SIGTERM)
+_SHOWN = 300
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How the workers of a fleet are started."""
+
+    topology: Path
+    bootstrap: str
+    session_timeout_s: float
+    static_membership: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Fleet:
-    """Starts, kills and ends workers. A worker that is struck is started again at once."""
+    """Starts, strikes and ends workers by their number; ``size`` of them in quiet times."""
 
-    def __init__(self, scenario: Scenario, bootstrap: str, logs: Path) -> None:
-        self._scenario = scenario
-        self._bootstrap = bootstrap
+    def __init__(self, name: str, size: int, options: WorkerOptions, logs: Path) -> None:
+        self.size = size
+        self._name = name
+        self._options = options
         self._logs = logs
-        self._ports = free_ports(scenario.workers)
-        self._running: list[subprocess.Popen[bytes]] = []
-        self._bad_exits: list[str] = []
+        self._ports = free_ports(size + 1)  # one more may join
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._crashes: list[str] = []
         logs.mkdir(parents=True, exist_ok=True)
-        for old in logs.glob(f"{scenario.name}-*.log"):
-            old.unlink()
 
     def start(self) -> None:
         """All workers."""
-        self._running = [self._spawn(number) for number in range(self._scenario.workers)]
+        for number in range(self.size):
+            self.spawn(number)
 
     def wait_until_ready(self) -> None:
-        """Return when some worker has its partitions open. Raises TimeoutError."""
+        """Return when all workers have their partitions open. Raises TimeoutError."""
         deadline = time.monotonic() + _READY_S
-        while not any(self._is_ready(port) for port in self._ports):
+        while not all(_is_ready(self._ports[number]) for number in self._running):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no worker was ready within {_READY_S:.0f} s: {self._logs}")
+                raise TimeoutError(f"not ready within {_READY_S:.0f} s: {self._name}, {self._logs}")
             time.sleep(0.1)
 
     def kill(self, number: int) -> None:
-        """kill -9, and a new one."""
-        self._running[number].kill()
-        self._running[number].wait()
-        self._running[number] = self._spawn(number)
+        """kill -9."""
+        worker = self._running.pop(number)
+        self._note_if_ended(number, worker)
+        worker.kill()
+        worker.wait()
 
     def end(self, number: int) -> None:
-        """SIGTERM, wait until it left, and a new one."""
-        self._end(number)
-        self._running[number] = self._spawn(number)
+        """SIGTERM, and wait until it left; one that does not leave is killed and noted."""
+        worker = self._running.pop(number)
+        self._note_if_ended(number, worker)
+        worker.send_signal(signal.SIGTERM)
+        self._wait(number, worker)
+
+    def freeze(self, number: int) -> None:
+        """SIGSTOP: it does nothing any more and knows nothing of it."""
+        self._running[number].send_signal(signal.SIGSTOP)
+
+    def thaw(self, number: int) -> None:
+        """SIGCONT."""
+        self._running[number].send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """SIGTERM to all; those that do not leave are killed and noted."""
-        for worker in self._running:
+        """SIGTERM to all, and wait until they left."""
+        going, self._running = self._running, {}
+        for number, worker in going.items():
+            self._note_if_ended(number, worker)
             worker.send_signal(signal.SIGTERM)
-        for number in range(len(self._running)):
-            self._end(number)
-        self._running = []
+            worker.send_signal(signal.SIGCONT)
+        for number, worker in going.items():
+            self._wait(number, worker)
 
-    def faults(self) -> Iterator[str]:
-        """Exits that were not clean, and every line of a log that must not be there."""
-        yield from self._bad_exits
-        for log in sorted(self._logs.glob(f"{self._scenario.name}-*.log")):
-            for line in log.read_text(errors="replace").splitlines():
-                if any(word in line for word in _SUSPECT):
-                    yield f"{log.name}: {line[:300]}"
+    def spawn(self, number: int) -> None:
+        """Start worker ``number``."""
+        options = self._options
+        arguments = [
+            *("--kafka", options.bootstrap),
+            *("--http-port", str(self._ports[number])),
+            *("--session-timeout", str(options.session_timeout_s)),
+            *("--log-format", "json"),
+        ]
+        if options.static_membership:
+            arguments += ["--instance-id", f"{self._name}-{number}"]
+        with (self._logs / f"{self._name}-{number}.log").open("ab") as log:
+            self._running[number] = subprocess.Popen(
+                [*_GRESS, "worker", str(options.topology), *arguments],
+                cwd=PROJECT,
+                env={**os.environ, **options.environment, "PYTHONASYNCIODEBUG": "0"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
-    @staticmethod
-    def _is_ready(port: int) -> bool:
-        try:
-            with urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
-                return True
-        except OSError:
-            return False
+    def crashes(self) -> list[str]:
+        """Workers that ended by themselves, badly or not at all, or say that they failed."""
+        return [*self._crashes, *self._lines_with(_CRASHED)]
 
-    def _end(self, number: int) -> None:
-        worker = self._running[number]
-        worker.send_signal(signal.SIGTERM)
+    def suspicions(self) -> list[str]:
+        """Other lines that may not be in a log."""
+        return list(self._lines_with(_SUSPECT))
+
+    def _wait(self, number: int, worker: subprocess.Popen[bytes]) -> None:
         try:
             code = worker.wait(_LEAVE_S)
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()
-            self._bad_exits.append(f"worker {number} did not leave within {_LEAVE_S:.0f} s")
+            self._crashes.append(f"{self._name}-{number} did not leave within {_LEAVE_S:.0f} s")
         else:
             if code not in _GOOD_CODES:
-                self._bad_exits.append(f"worker {number} ended with code {code}")
+                self._crashes.append(f"{self._name}-{number} ended with code {code}")
 
-    def _spawn(self, number: int) -> subprocess.Popen[bytes]:
-        scenario = self._scenario
-        options = [
-            *("--kafka", self._bootstrap),
-            *("--http-port", str(self._ports[number])),
-            *("--session-timeout", str(scenario.session_timeout_s)),
-            *("--log-format", "json"),
-        ]
-        if scenario.static_membership:
-            options += ["--instance-id", f"{scenario.name}-{number}"]
-        with (self._logs / f"{scenario.name}-{number}.log").open("ab") as log:
-            return subprocess.Popen(
-                [*_GRESS, "worker", str(scenario.topology), *options],
-                cwd=PROJECT,
-                env={**os.environ, "PYTHONASYNCIODEBUG": "0"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+    def _note_if_ended(self, number: int, worker: subprocess.Popen[bytes]) -> None:
+        if (code := worker.poll()) is not None:
+            self._crashes.append(f"{self._name}-{number} had ended by itself with code {code}")
+
+    def _lines_with(self, words: tuple[str, ...]) -> Iterator[str]:
+        for log in sorted(self._logs.glob(f"{self._name}-*.log")):
+            for line in log.read_text(errors="replace").splitlines():
+                if any(word in line for word in words):
+                    yield f"{log.name}: {line[:_SHOWN]}"
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,12 +1,12 @@
-"""Load: transfers at a steady rate, sent idempotently, through every restart of the broker."""
+"""Load: transfers at a steady rate, sent idempotently, through every outage of the broker."""
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle
-from typing import Self
 
+import orjson
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from benchmarks.chaos.scenario import Scenario
@@ -15,6 +15,12 @@ from benchmarks.transfers import Template, make_templates
 _TICK_S = 0.02
 _TEMPLATES = 8192
 _VMS = 256
+_HISTORY = (
+    "hde_compression_ratio",
+    "hde_delta_hit_rate",
+    "amst_transfer_rate_mbps",
+    "baseline_compression_ratio",
+)
 #: Longer than any outage of a storm: what was given to the producer gets there.
 _DELIVERY_S = 300
 
@@ -26,17 +32,26 @@ class LoadError(Exception):
 def events(scenario: Scenario, seed: int) -> Iterator[tuple[bytes, bytes]]:
     """Key and body of each transfer; every so often one that cannot be decided."""
     templates: Sequence[Template] = make_templates(_TEMPLATES, vms=_VMS, seed=seed)
-    every = round(1 / scenario.bad_share) if scenario.bad_share else 0
     for number, template in zip(range(scenario.events), cycle(templates), strict=False):
         body = template.body(number)
-        yield template.key, body[:-20] if every and number % every == every // 2 else body
+        if _every(scenario.without_history, number):
+            body = _without_history(body)
+        yield template.key, body[:-20] if _every(scenario.bad_share, number) else body
+
+
+def _every(share: float, number: int) -> bool:
+    """True for this share of all numbers, evenly spread."""
+    return int((number + 1) * share) > int(number * share)
+
+
+def _without_history(body: bytes) -> bytes:
+    return orjson.dumps({k: v for k, v in orjson.loads(body).items() if k not in _HISTORY})
 
 
 class Load:
     """Sends the events of a scenario, evenly spread. librdkafka: not the client under test."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
-        self.sent = 0
         self._topic = topic
         self._failed: list[str] = []
         self._producer = Producer(
@@ -56,23 +71,14 @@ class Load:
             }
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._producer.purge()
-
-    async def send(self, events: Iterator[tuple[bytes, bytes]], rate: float) -> None:
+    def send(self, events: Iterator[tuple[bytes, bytes]], rate: float) -> None:
         """Send all events at ``rate`` per second and wait until all are acknowledged."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        for key, body in events:
-            while self.sent > (loop.time() - started) * rate:
-                self._producer.poll(0)
-                await asyncio.sleep(_TICK_S)
+        started = time.monotonic()
+        for number, (key, body) in enumerate(events):
+            while number > (time.monotonic() - started) * rate:
+                self._producer.poll(_TICK_S)
             self._producer.produce(self._topic, body, key, on_delivery=self._delivered)
-            self.sent += 1
-        left = await asyncio.to_thread(self._producer.flush, _DELIVERY_S)
+        left = self._producer.flush(_DELIVERY_S)
         if left or self._failed:
             raise LoadError(f"{left + len(self._failed)} events not taken: {self._failed[:3]}")
 

@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from enum import Enum
 
-from benchmarks.chaos.scenario import Scenario
+from benchmarks.chaos.scenario import HEAD_S, Scenario
+from benchmarks.chaos.troubles.trouble import Trouble
 
-#: Blows fall between these shares of the storm: the first seconds are for joining the group.
-_FIRST, _LAST = 0.05, 0.95
-
-
-class Blow(Enum):
-    """What is done."""
-
-    KILL_WORKER = "kill -9 worker"
-    END_WORKER = "SIGTERM worker"
-    KILL_BROKER = "kill -9 broker"
-    STOP_BROKER = "restart broker"
+#: How much of the rest between two blows chance may move them.
+_PLAY = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A blow and its moment, in seconds from the first event."""
+    """A trouble and its moment, in seconds from the first event."""
 
     at: float
-    blow: Blow
-    worker: int = 0
+    trouble: Trouble
+    worker: int
 
 
 def make_plan(scenario: Scenario, seed: int) -> list[Strike]:
-    """Blows in random order at uneven distances, spread over the whole storm."""
-    rng = random.Random(seed)
-    broker = [
-        Blow.KILL_BROKER if number % 2 == 0 else Blow.STOP_BROKER
-        for number in range(scenario.broker_restarts)
-    ]
-    blows = [Blow.KILL_WORKER] * scenario.kills + [Blow.END_WORKER] * scenario.terminations + broker
-    rng.shuffle(blows)
-    width = (_LAST - _FIRST) * scenario.seconds / max(len(blows), 1)
-    start = _FIRST * scenario.seconds
-    return [
-        Strike(start + (number + rng.random()) * width, blow, rng.randrange(scenario.workers))
-        for number, blow in enumerate(blows)
-    ]
+    """All blows in random order at uneven distances; each heals before the next one falls."""
+    rng = random.Random(f"{scenario.name} {seed}")
+    troubles = [trouble for trouble, times in scenario.troubles for _ in range(times)]
+    rng.shuffle(troubles)
+    strikes = []
+    start = HEAD_S
+    for trouble in troubles:
+        at = start + rng.random() * _PLAY * scenario.rest_s
+        strikes.append(Strike(at, trouble, rng.randrange(scenario.workers)))
+        start += trouble.lasts_s + scenario.rest_s
+    return strikes

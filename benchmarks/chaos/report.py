@@ -2,50 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.chaos.plan import Blow
+from benchmarks.chaos.stalls import Stall
 from benchmarks.chaos.storm import Outcome
+from benchmarks.chaos.troubles.trouble import Kind
 
-_SHOWN_FAULTS = 20
+#: What a stand-still may last, by its kind; a server that is away is waited for.
+GOALS_S: Mapping[Kind, float] = {Kind.KILL: 10.0, Kind.REBALANCE: 3.0}
+_SHOWN = 8
 
 
-def figures(outcome: Outcome) -> Mapping[str, Any]:
-    """One scenario's figures, as they go into the JSON."""
-    verdict, blows = outcome.verdict, outcome.blows
+def figures(outcome: Outcome) -> dict[str, Any]:
+    """The figures of one lane."""
+    verdict = outcome.verdict
     return {
-        "events": verdict.events,
-        "decided": verdict.decided,
+        "scenario": outcome.scenario.name,
+        "topology": outcome.lane.subject.name,
+        "guarantee": outcome.lane.guarantee,
+        "events": outcome.events,
+        "blows": outcome.scenario.blows,
+        "answers": verdict.answers,
         "dead_letters": verdict.dead_letters,
-        "kills": blows[Blow.KILL_WORKER],
-        "terminations": blows[Blow.END_WORKER],
-        "broker_kills": blows[Blow.KILL_BROKER],
-        "broker_restarts": blows[Blow.KILL_BROKER] + blows[Blow.STOP_BROKER],
         "lost": verdict.lost,
         "twice": verdict.twice,
-        "twice_percent": round(100 * verdict.twice / max(verdict.events, 1), 2),
-        "dead_letters_twice": verdict.dead_twice,
-        "bodies_differ": verdict.bodies_differ,
-        "decided_by_clock": verdict.by_clock,
+        "different": verdict.different,
         "out_of_order": verdict.out_of_order,
-        "longest_stall_s": round(verdict.longest_stall_s, 2),
-        "longest_silence_s": round(verdict.longest_silence_s, 2),
-        "seconds": round(outcome.seconds, 1),
-        "log_faults": len(outcome.faults),
+        "degraded": verdict.degraded,
+        "crashes": len(outcome.crashes),
+        "suspicions": len(outcome.suspicions),
+        "stall_s": {str(kind): longest_s(_caused_by(verdict.stalls, kind)) for kind in Kind},
+        "recovery_s": _recoveries(outcome),
     }
 
 
+def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Everything together, by guarantee."""
+    return {
+        guarantee: _sum([o for o in outcomes if o.lane.guarantee == guarantee])
+        for guarantee in dict.fromkeys(o.lane.guarantee for o in outcomes)
+    }
+
+
+def longest_s(stalls: Iterable[Stall]) -> float:
+    return round(max((stall.seconds for stall in stalls), default=0.0), 2)
+
+
 def show(console: Console, outcomes: Sequence[Outcome]) -> None:
-    """Print the table, examples of what went wrong, and suspicious log lines."""
-    table = Table("", *(outcome.scenario.name for outcome in outcomes))
-    columns = [figures(outcome) for outcome in outcomes]
-    for name in columns[0]:
-        table.add_row(name.replace("_", " "), *(f"{column[name]:,}" for column in columns))
-    console.print(table)
+    """Print the table, what went wrong, and the summary."""
+    console.print(_table(outcomes))
     for outcome in outcomes:
-        for line in [*outcome.verdict.examples[:_SHOWN_FAULTS], *outcome.faults[:_SHOWN_FAULTS]]:
-            console.print(f"{outcome.scenario.name}: {line}", style="red", markup=False)
+        found = (outcome.verdict.examples, outcome.crashes, outcome.suspicions)
+        for line in (line for lines in found for line in lines[:_SHOWN]):
+            name = f"{outcome.scenario.name}, {outcome.lane.name}"
+            console.print(f"{name}: {line}", style="red", markup=False)
+    for guarantee, found in summary(outcomes).items():
+        console.print(guarantee, found)
+
+
+_COUNTS = ("events", "blows", "lost", "twice", "different", "out_of_order", "degraded", "crashes")
+
+
+def _table(outcomes: Sequence[Outcome]) -> Table:
+    table = Table("scenario", "topology", "guarantee")
+    for name in _COUNTS:
+        table.add_column(name.replace("_", " "), justify="right")
+    for kind in Kind:
+        table.add_column(f"stall, s: {kind}", justify="right")
+    for row in map(figures, outcomes):
+        counts = (f"{row[name]:,}" for name in _COUNTS)
+        stalls = (_shown_s(row["stall_s"][kind]) for kind in Kind)
+        table.add_row(row["scenario"], row["topology"], row["guarantee"], *counts, *stalls)
+    return table
+
+
+def _shown_s(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds else "·"
+
+
+def _caused_by(stalls: Iterable[Stall], kind: Kind) -> list[Stall]:
+    return [stall for stall in stalls if stall.cause is not None and stall.cause.kind == kind]
+
+
+def _recoveries(outcome: Outcome) -> dict[str, dict[str, float]]:
+    """By blow: seconds until no partition stood still any more."""
+    found: dict[str, list[float]] = {}
+    for happening in outcome.happenings:
+        stalls = [stall for stall in outcome.verdict.stalls if stall.cause is happening]
+        took = max((stall.recovery_s for stall in stalls), default=0.0)
+        found.setdefault(happening.name, []).append(took)
+    return {
+        name: {"median": round(median(times), 2), "longest": round(max(times), 2)}
+        for name, times in found.items()
+    }
+
+
+def _sum(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    rows = [figures(outcome) for outcome in outcomes]
+    counted = ("lost", "twice", "different", "out_of_order", "degraded", "crashes")
+    scenarios = {o.scenario.name: o for o in outcomes}.values()
+    return {
+        "blows": sum(outcome.scenario.blows for outcome in scenarios),
+        "events": sum(outcome.events for outcome in scenarios),
+        **{name: sum(row[name] for row in rows) for name in counted},
+        "longest_stall_s": {
+            str(kind): max((row["stall_s"][kind] for row in rows), default=0.0) for kind in Kind
+        },
+        "stall_goals_s": {str(kind): seconds for kind, seconds in GOALS_S.items()},
+    }

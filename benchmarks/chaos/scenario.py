@@ -1,42 +1,45 @@
-"""Scenarios: one entry each, so that the next one is a few lines."""
+"""Scenario: what runs, what befalls it, and how many events flow meanwhile."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-PROJECT = Path(__file__).parents[2]
+from benchmarks.chaos.subject import SELECTOR, WINDOWS, Subject
+from benchmarks.chaos.troubles.trouble import Trouble
+
+#: The first seconds are for joining the group, the last for the last blow's recovery.
+HEAD_S, TAIL_S = 4.0, 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What runs, what is done to it, and for how long."""
+    """One entry of the table. Each blow is a trouble with its healing, and then some rest."""
 
     name: str
-    topology: Path = PROJECT / "topologies" / "compression_selector.yaml"
+    troubles: tuple[tuple[Trouble, int], ...]  # each with how often it strikes
+    events: int
+    rest_s: float = 9.0  # from a healing to the next blow, on average: longer than a recovery
+    subjects: tuple[Subject, ...] = (SELECTOR, WINDOWS)
+    servers: tuple[str, ...] = ("kafka",)
     workers: int = 2
     partitions: int = 4
-    events: int = 200_000
-    seconds: float = 200.0
-    kills: int = 20  # kill -9 of a worker, which is started again at once
-    terminations: int = 4  # SIGTERM of a worker, which is started again at once
-    broker_restarts: int = 5  # every second one by kill -9
     bad_share: float = 0.001  # events that cannot be decided: they must become dead letters
+    without_history: float = 0.0  # events whose history has to be looked up
     static_membership: bool = False
+    #: Not shorter than brokers allow unless told otherwise (group.min.session.timeout.ms).
     session_timeout_s: float = 6.0
+
+    @property
+    def blows(self) -> int:
+        return sum(times for _, times in self.troubles)
+
+    @property
+    def seconds(self) -> float:
+        """How long the events flow."""
+        lasting = sum(trouble.lasts_s * times for trouble, times in self.troubles)
+        return HEAD_S + lasting + self.rest_s * self.blows + TAIL_S
 
     @property
     def rate(self) -> float:
         """Events per second."""
         return self.events / self.seconds
-
-
-#: Every run does all of them, in this order.
-SCENARIOS = (Scenario("at_least_once"),)
-
-
-def quick(scenario: Scenario) -> Scenario:
-    """The short form: the same kinds of blows, fewer of them."""
-    return replace(
-        scenario, events=20_000, seconds=45.0, kills=4, terminations=1, broker_restarts=2
-    )

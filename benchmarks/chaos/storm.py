@@ -1,139 +1,192 @@
-"""Storm: one scenario from the first event to the verdict."""
+"""Storm: one scenario from the first event to the verdicts."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
-from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from rich.console import Console
 
-from benchmarks.chaos.fleet import Fleet
+from benchmarks.chaos.fleet import Fleet, WorkerOptions
+from benchmarks.chaos.ground import Ground
+from benchmarks.chaos.judge import Bodies, Judge, Verdict
+from benchmarks.chaos.kafka_log import KafkaLog
+from benchmarks.chaos.lane import TRANSFERS, Guarantee, Lane
 from benchmarks.chaos.load import Load, events
-from benchmarks.chaos.plan import Blow, Strike, make_plan
+from benchmarks.chaos.plan import Strike, make_plan
 from benchmarks.chaos.scenario import Scenario
-from benchmarks.chaos.verify import Verdict, verify
+from benchmarks.chaos.stalls import Happening
+from benchmarks.chaos.troubles.trouble import Kind
 from gress_ml.dev.servers import Servers
 from gress_ml.dev.topics import TopicSettings, create_topics
-from gress_ml.engine.stores import open_models
-from gress_ml.topology.load import load_topology
 
-_SOURCE, _OUTPUT = "transfers", "decisions"
-_TRANSFERS, _DECISIONS, _OUTCOMES = "dwcp.transfers", "dwcp.decisions", "dwcp.outcomes"
-#: After the last event: no new decision for this long means that no more will come.
-_QUIET_S = 30.0
+#: Lanes are struck one after another: a worker's start takes a second of a processor.
+_STAGGER_S = 0.8
+#: Where no Redis answers: a scenario without one has no look-ups either.
+_NOWHERE = "127.0.0.1:1"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a scenario came to."""
+    """What a scenario came to on one lane."""
 
     scenario: Scenario
+    lane: Lane
+    events: int
+    happenings: Sequence[Happening]
     verdict: Verdict
-    blows: Counter[Blow]
-    seconds: float
-    faults: list[str]
+    crashes: Sequence[str]
+    suspicions: Sequence[str]
+
+    @property
+    def flaws(self) -> int:
+        """What must be 0."""
+        return self.verdict.flaws(self.lane) + len(self.crashes)
 
 
 class Storm:
-    """Runs a scenario on a broker of its own."""
+    """Runs a scenario on servers of its own."""
 
-    def __init__(self, scenario: Scenario, seed: int, folder: Path, console: Console) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        guarantees: Sequence[Guarantee],
+        seed: int,
+        folder: Path,
+        console: Console,
+    ) -> None:
         self._scenario = scenario
         self._seed = seed
-        self._folder = folder
+        self._folder = folder / scenario.name
         self._console = console
         self._servers = Servers(folder / "servers")
-        self._blows: Counter[Blow] = Counter()
+        self._lanes = [Lane(s, guarantee) for s in scenario.subjects for guarantee in guarantees]
+        self._calm = {s: Lane(s, "at_least_once", undisturbed=True) for s in scenario.subjects}
+        self._happenings: dict[Lane, list[Happening]] = {lane: [] for lane in self._lanes}
 
-    def run(self) -> Outcome:
-        """Start the broker, raise the storm, judge; nothing is left running."""
+    def run(self) -> list[Outcome]:
+        """Start the servers, raise the storm, judge; nothing is left running."""
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._servers.down()
         try:
-            bootstrap = self._servers.up(["kafka"]).kafka
-            return asyncio.run(self._run(bootstrap))
+            addresses = self._servers.up(self._scenario.servers)
+            environment = {"GRESS_REDIS": addresses.redis or _NOWHERE}
+            return self._run(addresses.kafka, environment)
         finally:
             self._servers.down()
 
-    async def _run(self, bootstrap: str) -> Outcome:
+    def _run(self, bootstrap: str, environment: Mapping[str, str]) -> list[Outcome]:
         scenario = self._scenario
-        await _make_topics(bootstrap, scenario.partitions)
-        fleet = Fleet(scenario, bootstrap, self._folder)
-        started = time.monotonic()
-        fleet.start()
-        try:
-            await asyncio.to_thread(fleet.wait_until_ready)
-            with Load(bootstrap, _TRANSFERS) as load:
-                sending = asyncio.create_task(
-                    load.send(events(scenario, self._seed), scenario.rate)
-                )
-                await self._strike(fleet, make_plan(scenario, self._seed))
-                await sending
-            self._console.print("  all events sent and acknowledged", style="dim")
-            await _settled(bootstrap, scenario)
-            seconds = time.monotonic() - started
-        finally:
-            await asyncio.to_thread(fleet.stop)
-        self._console.print("  all quiet; the verifier reads", style="dim")
-        verdict = await verify(bootstrap, scenario.topology, _SOURCE, _OUTPUT)
-        return Outcome(scenario, verdict, self._blows, seconds, list(fleet.faults()))
+        topics = [topic for lane in (*self._lanes, *self._calm.values()) for topic in lane.topics]
+        asyncio.run(_make_topics(bootstrap, topics, scenario.partitions))
+        log = KafkaLog(bootstrap, scenario.partitions)
+        fleets = {
+            lane: self._fleet(lane, scenario.workers, bootstrap, environment)
+            for lane in self._lanes
+        }
+        with _working(fleets, log):
+            self._rage(bootstrap, fleets)
+        self._say("all is quiet; undisturbed workers read the same log")
+        with _working(
+            {lane: self._fleet(lane, 1, bootstrap, environment) for lane in self._calm.values()},
+            log,
+        ):
+            pass
+        judge = Judge(log, TRANSFERS)
+        expected = {subject: judge.expected(lane) for subject, lane in self._calm.items()}
+        return [self._outcome(judge, expected[lane.subject], lane, fleets[lane]) for lane in fleets]
 
-    async def _strike(self, fleet: Fleet, plan: list[Strike]) -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        for strike in plan:
-            await asyncio.sleep(max(strike.at - (loop.time() - started), 0))
-            await asyncio.to_thread(self._perform, fleet, strike)
-            self._blows[strike.blow] += 1
-            name = f"{strike.blow.value} {strike.worker if 'worker' in strike.blow.value else ''}"
-            self._console.print(f"  {loop.time() - started:6.1f} s  {name}", style="dim")
+    def _rage(self, bootstrap: str, fleets: Mapping[Lane, Fleet]) -> None:
+        """Send all events while the blows of the plan fall."""
+        scenario = self._scenario
+        plan = make_plan(scenario, self._seed)
+        with ThreadPoolExecutor(len(fleets) + 2) as pool:
+            load = Load(bootstrap, TRANSFERS)
+            sending = pool.submit(load.send, events(scenario, self._seed), scenario.rate)
+            started = time.monotonic()
+            for strike in plan:
+                time.sleep(max(strike.at - (time.monotonic() - started), 0.0))
+                self._say(f"{time.monotonic() - started:6.1f} s  {strike.trouble.name}")
+                lanes = self._lanes[:1] if strike.trouble.shared else self._lanes
+                blows = [
+                    pool.submit(self._strike, strike, lane, fleets[lane], number * _STAGGER_S)
+                    for number, lane in enumerate(lanes)
+                ]
+                for blow in blows:
+                    blow.result()
+            sending.result()
 
-    def _perform(self, fleet: Fleet, strike: Strike) -> None:
-        match strike.blow:
-            case Blow.KILL_WORKER:
-                fleet.kill(strike.worker)
-            case Blow.END_WORKER:
-                fleet.end(strike.worker)
-            case Blow.KILL_BROKER | Blow.STOP_BROKER:
-                self._servers.stop("kafka", kill=strike.blow is Blow.KILL_BROKER)
-                self._servers.start("kafka")
+    def _strike(self, strike: Strike, lane: Lane, fleet: Fleet, delay_s: float) -> None:
+        trouble, ground = strike.trouble, Ground(fleet, self._servers)
+        struck = self._lanes if trouble.shared else [lane]
+        time.sleep(delay_s)
+        self._note(struck, trouble.name, trouble.kind)
+        trouble.start(ground, strike.worker)
+        time.sleep(trouble.lasts_s)
+        if trouble.healing is not None:
+            self._note(struck, f"{trouble.name}, healed", trouble.healing)
+        trouble.heal(ground, strike.worker)
+
+    def _note(self, lanes: Sequence[Lane], name: str, kind: Kind) -> None:
+        happening = Happening(time.time_ns() // 1_000_000, name, kind)
+        for lane in lanes:
+            self._happenings[lane].append(happening)
+
+    def _fleet(
+        self, lane: Lane, workers: int, bootstrap: str, environment: Mapping[str, str]
+    ) -> Fleet:
+        options = WorkerOptions(
+            lane.write_file(self._folder),
+            bootstrap,
+            self._scenario.session_timeout_s,
+            self._scenario.static_membership,
+            environment,
+        )
+        return Fleet(lane.name, workers, options, self._folder)
+
+    def _outcome(
+        self, judge: Judge, expected: Mapping[str, Bodies], lane: Lane, fleet: Fleet
+    ) -> Outcome:
+        happenings = self._happenings[lane]
+        return Outcome(
+            self._scenario,
+            lane,
+            judge.events,
+            happenings,
+            judge.judge(lane, expected, happenings),
+            fleet.crashes(),
+            fleet.suspicions(),
+        )
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"  {text}", style="dim", markup=False)
 
 
-async def _make_topics(bootstrap: str, partitions: int) -> None:
+@contextmanager
+def _working(fleets: Mapping[Lane, Fleet], log: KafkaLog) -> Iterator[None]:
+    """Workers that are ready, and at the end have answered everything; then they are gone."""
+    try:
+        for fleet in fleets.values():
+            fleet.start()
+        for fleet in fleets.values():
+            fleet.wait_until_ready()
+        yield
+        for lane in fleets:
+            log.wait_until_settled(lane.name, TRANSFERS, lane.topics)
+    finally:
+        with ThreadPoolExecutor(len(fleets)) as pool:
+            list(pool.map(Fleet.stop, fleets.values()))
+
+
+async def _make_topics(bootstrap: str, outputs: Sequence[str], partitions: int) -> None:
     # the broker's clock on both sides, so that waiting times can be told
     stamped = TopicSettings(partitions, {"message.timestamp.type": "LogAppendTime"})
-    names = (_TRANSFERS, _DECISIONS, _OUTCOMES, f"{_TRANSFERS}.dlq", f"{_OUTCOMES}.dlq")
     control = TopicSettings(1, {"cleanup.policy": "compact"})
-    await create_topics(bootstrap, {**dict.fromkeys(names, stamped), "gress.control": control})
-
-
-async def _settled(bootstrap: str, scenario: Scenario) -> None:
-    """Wait until the group has committed every event, or until no more answers come."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    group = load_topology(scenario.topology, open_models).name
-    await consumer.start()
-    try:
-        await admin.start()
-        known, since = -1, time.monotonic()
-        while time.monotonic() - since < _QUIET_S:
-            offsets = await admin.list_consumer_group_offsets(group)
-            committed = sum(max(o.offset, 0) for tp, o in offsets.items() if tp.topic == _TRANSFERS)
-            if committed >= await _ends(consumer, _TRANSFERS, scenario.partitions):
-                return
-            answers = await _ends(consumer, _DECISIONS, scenario.partitions)
-            if answers + committed != known:
-                known, since = answers + committed, time.monotonic()
-            await asyncio.sleep(0.5)
-    finally:
-        await admin.close()
-        await consumer.stop()
-
-
-async def _ends(consumer: AIOKafkaConsumer, topic: str, partitions: int) -> int:
-    ends = await consumer.end_offsets([TopicPartition(topic, p) for p in range(partitions)])
-    return sum(ends.values())
+    topics = dict.fromkeys((TRANSFERS, "dwcp.outcomes", *outputs), stamped)
+    await create_topics(bootstrap, {**topics, "gress.control": control})

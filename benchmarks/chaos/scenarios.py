@@ -1,0 +1,49 @@
+"""Scenarios: the table. A hundred blows over a million events in all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from benchmarks.chaos.scenario import Scenario
+from benchmarks.chaos.troubles.servers import KILL_BROKER, REDIS_AWAY, RESTART_BROKER
+from benchmarks.chaos.troubles.workers import FreezeWorker, Join, KillWorker, Leave, RestartWorker
+
+_ALL = (
+    Scenario("kill", ((KillWorker(), 14),), events=150_000),
+    Scenario("rolling", ((RestartWorker(), 12),), events=110_000, rest_s=7.0),
+    Scenario("zombie", ((FreezeWorker(), 7),), events=110_000, rest_s=6.0),
+    Scenario("scale", ((Join(), 6), (Leave(), 6)), events=120_000, rest_s=6.0),
+    Scenario(
+        "static",
+        ((KillWorker(), 6), (RestartWorker(), 4)),
+        events=90_000,
+        rest_s=8.0,
+        static_membership=True,
+    ),
+    Scenario("broker", ((RESTART_BROKER, 4), (KILL_BROKER, 4)), events=100_000, rest_s=12.0),
+    Scenario(
+        "redis", ((REDIS_AWAY, 6),), events=60_000, servers=("kafka", "redis"), without_history=0.5
+    ),
+    Scenario(
+        "mixed",
+        (
+            (KillWorker(), 6),
+            (RestartWorker(), 4),
+            (FreezeWorker(), 2),
+            (Join(), 2),
+            (RESTART_BROKER, 1),
+            (KILL_BROKER, 1),
+        ),
+        events=180_000,
+    ),
+)
+SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
+
+_QUICK_RATE = 500
+
+
+def quick(scenario: Scenario) -> Scenario:
+    """The same kinds of blows, one of each, over fewer events."""
+    short = replace(scenario, troubles=tuple((trouble, 1) for trouble, _ in scenario.troubles))
+    return replace(short, events=round(short.seconds * _QUICK_RATE))

@@ -1,0 +1,93 @@
+"""What befalls workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.chaos.ground import Ground
+from benchmarks.chaos.troubles.trouble import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class KillWorker:
+    """kill -9; a new one starts as soon as a supervisor would."""
+
+    name: str = "kill -9 worker"
+    kind: Kind = Kind.KILL
+    healing: Kind | None = None
+    lasts_s: float = 0.5
+    shared: bool = False
+
+    def start(self, ground: Ground, worker: int) -> None:
+        ground.fleet.kill(worker)
+
+    def heal(self, ground: Ground, worker: int) -> None:
+        ground.fleet.spawn(worker)
+
+
+@dataclass(frozen=True, slots=True)
+class RestartWorker:
+    """SIGTERM; a new one starts when it has left, as in a rolling update."""
+
+    name: str = "restart worker"
+    kind: Kind = Kind.REBALANCE
+    healing: Kind | None = Kind.REBALANCE
+    lasts_s: float = 0.5
+    shared: bool = False
+
+    def start(self, ground: Ground, worker: int) -> None:
+        ground.fleet.end(worker)
+
+    def heal(self, ground: Ground, worker: int) -> None:
+        ground.fleet.spawn(worker)
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeWorker:
+    """SIGSTOP for longer than the session timeout; SIGCONT wakes a zombie."""
+
+    name: str = "freeze worker"
+    kind: Kind = Kind.KILL
+    healing: Kind | None = Kind.REBALANCE
+    lasts_s: float = 12.0
+    shared: bool = False
+
+    def start(self, ground: Ground, worker: int) -> None:
+        ground.fleet.freeze(worker)
+
+    def heal(self, ground: Ground, worker: int) -> None:
+        ground.fleet.thaw(worker)
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """One worker more, and later it leaves again."""
+
+    name: str = "worker joins"
+    kind: Kind = Kind.REBALANCE
+    healing: Kind | None = Kind.REBALANCE
+    lasts_s: float = 6.0
+    shared: bool = False
+
+    def start(self, ground: Ground, worker: int) -> None:
+        ground.fleet.spawn(ground.fleet.size)
+
+    def heal(self, ground: Ground, worker: int) -> None:
+        ground.fleet.end(ground.fleet.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """One worker less, and later it comes back."""
+
+    name: str = "worker leaves"
+    kind: Kind = Kind.REBALANCE
+    healing: Kind | None = Kind.REBALANCE
+    lasts_s: float = 6.0
+    shared: bool = False
+
+    def start(self, ground: Ground, worker: int) -> None:
+        ground.fleet.end(worker)
+
+    def heal(self, ground: Ground, worker: int) -> None:
+        ground.fleet.spawn(worker)
