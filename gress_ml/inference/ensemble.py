@@ -43,15 +43,15 @@ class Ensemble:
     def __init__(
         self, trees: OneGraph, network: OneGraph, scaler: Scaler, weights: Weights
     ) -> None:
-        self._trees, self._network, self._scaler = trees, network, scaler
+        self.trees, self.network, self._scaler = trees, network, scaler
         self._trees_share, self._network_share = weights.normalised
         self.classes: tuple[str, ...] = trees.classes
         self.inputs: tuple[Tensor, ...] = trees.inputs
 
     def predict(self, *arrays: Array) -> Float32:
         (matrix,) = arrays
-        probabilities = self._trees.predict(matrix) * self._trees_share
-        probabilities += self._network.predict(self._scaler(matrix)) * self._network_share
+        probabilities = self.trees.predict(matrix) * self._trees_share
+        probabilities += self.network.predict(self._scaler(matrix)) * self._network_share
         return probabilities
 
 

@@ -80,7 +80,7 @@ class Decoder:
         self, topic: str, partition: int, records: Sequence[Record]
     ) -> tuple[Batch, list[Rejected]]:
         """The good rows as a batch, in order, and the others with a code and a message."""
-        rows, good, rejected = self._rows(records)
+        rows, good, rejected = self.parse(records)
         columns = self._columns(rows)
         batch = Batch(
             topic=topic,
@@ -102,9 +102,10 @@ class Decoder:
             columns.update(zip([names[i] for i in positions], matrix, strict=True))
         return columns
 
-    def _rows(
+    def parse(
         self, records: Sequence[Record]
     ) -> tuple[list[Any], Sequence[Record], list[Rejected]]:
+        """The good events as structs, their records, and the others with a code and a message."""
         decode, max_bytes = self._decode, self.max_bytes
         try:  # the way of all good batches: no bookkeeping per row
             rows = [

@@ -161,10 +161,10 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         self._rule_columns = [_position(self._vector, name) for name in _RULE_FEATURES]
         weights = Weights(self.config.xgboost_weight, self.config.neural_net_weight)
         width = len(self._vector.names)
-        self._predictor: Predictor = load_predictor(
+        self.predictor: Predictor = load_predictor(
             self._bundle, Options(weights=weights, features=width)
         )
-        warm_up(self._predictor, sorted({1, self.config.batch_size}))
+        warm_up(self.predictor, sorted({1, self.config.batch_size}))
         said = {
             "model": self._bundle.name,
             "version": self._bundle.version,
@@ -218,7 +218,7 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         if not self._enabled:
             return self._output(batch, self._by_rules(batch, "disabled"), "fallback")
         matrix: Float32 = batch["features"]
-        if not self._predictor.accepts_missing:
+        if not self.predictor.accepts_missing:
             whole = np.asarray(np.isfinite(matrix).all(axis=1))
             if not whole.all():
                 return self._with_missing(batch, whole)
@@ -297,7 +297,7 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         if not len(matrix):
             return np.empty((0, len(self._classes)), np.float32)
         if not self.config.cache_size:
-            return self._predictor.predict(matrix)
+            return self.predictor.predict(matrix)
         return self._remembered(matrix)
 
     def _remembered(self, matrix: Float32) -> Float32:
@@ -307,7 +307,7 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         keys = packed.view(f"V{packed.itemsize * packed.shape[1]}").ravel().tolist()
         fresh = [row for row, key in enumerate(keys) if key not in memo]
         if fresh:
-            made = self._predictor.predict(packed[fresh])
+            made = self.predictor.predict(packed[fresh])
             known = {keys[row]: made[at].copy() for at, row in enumerate(fresh)}
         else:
             known = {}

@@ -60,7 +60,7 @@ def selector(**config: Any) -> CompressionSelector:
 
 def answering(*rows: Sequence[float], **config: Any) -> CompressionSelector:
     operator = selector(**config)
-    operator._predictor = FixedAnswers(rows)
+    operator.predictor = FixedAnswers(rows)
     return operator
 
 
@@ -156,7 +156,7 @@ def test_without_fallback_a_row_with_a_missing_feature_is_rejected() -> None:
 
 def test_a_failing_model_means_the_rules() -> None:
     operator = selector()
-    operator._predictor = Failing()
+    operator.predictor = Failing()
     output = operator.process(transfers(2, **FAST))
     assert decided(output) == [("amst", "lz4", 4, 0.5, None, "model_unavailable")] * 2
     assert any(m.metric.name == "gress_ml_inference_errors_total" for m in output.measures)
@@ -165,7 +165,7 @@ def test_a_failing_model_means_the_rules() -> None:
 
 def test_without_fallback_a_failing_model_rejects_its_rows() -> None:
     operator = selector(fallback_enabled=False)
-    operator._predictor = Failing()
+    operator.predictor = Failing()
     output = operator.process(transfers(2))
     assert len(output.batch) == 0
     assert [row.code for row in output.rejected] == ["model_unavailable"] * 2

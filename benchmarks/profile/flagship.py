@@ -1,0 +1,58 @@
+"""Flagship: the plan of the topology ``compression_selector``, run as a partition runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.contenders import TOPOLOGY
+from benchmarks.topics import TRANSFERS
+from benchmarks.transfers import make_templates
+from gress_ml.adapters.clock import SystemClock
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.calls import Calls
+from gress_ml.engine.planning import build_plan
+from gress_ml.engine.stores import open_models
+from gress_ml.operator import Output
+from gress_ml.record import FileRecord, Record
+from gress_ml.runtime.plan import Call, Result
+from gress_ml.topology.load import load_topology
+from gress_ml_operators.compression_selector import CompressionSelector
+from gress_ml_operators.feature_extraction import FeatureExtraction
+
+#: Batches larger than the topology makes take longer than its deadline; none is in force here.
+_NO_DEADLINE_MS = 1e6
+
+
+class Flagship:
+    """The plan, with the shell's way to call operators; looks nothing up, as nothing lacks."""
+
+    def __init__(self) -> None:
+        topology = load_topology(TOPOLOGY, open_models)
+        models = open_models(topology.settings.ml, topology.settings.project)
+        self.plan = build_plan(topology, topology.inputs["transfers"], models)
+        self.calls = Calls(SystemClock(), PrometheusMetrics())
+        features, select = (step.operator for step in self.plan.steps)
+        assert isinstance(features, FeatureExtraction)
+        assert isinstance(select, CompressionSelector)
+        self.features, self.select = features, select
+        select.config = select.config.model_copy(update={"inference_timeout_ms": _NO_DEADLINE_MS})
+
+    def run(self, records: Sequence[Record]) -> Result:
+        """Decide these records."""
+        flow = self.plan.run(TRANSFERS, 0, records)
+        answer: Output | None = None
+        while True:
+            try:
+                wish = flow.send(answer)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            assert isinstance(wish, Call)
+            answer = self.calls.run(wish)
+
+
+def make_batches(rows: int, count: int) -> list[list[FileRecord]]:
+    """So many batches of so many different records, which bring their history."""
+    templates = make_templates(rows * count)
+    records = [FileRecord(i, one.body(i), one.key, i) for i, one in enumerate(templates)]
+    return [records[i : i + rows] for i in range(0, rows * count, rows)]
