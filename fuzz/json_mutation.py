@@ -123,7 +123,9 @@ def _renamed(parent: Any, key: Any, random: Random, words: Sequence[str]) -> Non
 
 def _wrapped(value: Any, random: Random) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value + random.choice((-1, 1, 0.5, 2**32, -(2**40)))
+        return random.choice(
+            (value - 1, value + 1, value + 2**32, value - 2**40, value % 2**53 + 0.5)
+        )
     if isinstance(value, str) and value:
         at = random.randrange(len(value))
         return value[:at] + random.choice(("", "\x00", "é", value, "-", "1")) + value[at + 1 :]

@@ -119,6 +119,12 @@ STORE_ERRORS = Metric(
     "gress_ml_store_errors_total", Kind.COUNTER, "Writes that a store did not take.", ("store",)
 )
 COMMITS = Metric("gress_ml_commits_total", Kind.COUNTER, "Offset commits, by result.", ("result",))
+SNAPSHOTS_REFUSED = Metric(
+    "gress_ml_snapshots_refused_total",
+    Kind.COUNTER,
+    "Snapshots that could not be read or restored; an older one, or the log, was used.",
+    ("topic",),
+)
 CHECKPOINT_DURATION = Metric(
     "gress_ml_snapshot_duration_seconds",
     Kind.HISTOGRAM,

@@ -72,6 +72,14 @@ class SnapshotStore(Protocol):
         """Keep the state; it is there in whole or not at all."""
         ...
 
+    async def offsets(self, topology: str, topic: str, partition: int) -> Sequence[int]:
+        """The offsets of the snapshots that are kept, newest first; some may not be readable."""
+        ...
+
+    async def load(self, topology: str, topic: str, partition: int, offset: int) -> SavedState:
+        """The snapshot of an offset. Raises SnapshotError when it is damaged, foreign or gone."""
+        ...
+
     async def newest(
         self, topology: str, topic: str, partition: int, at_or_before: int
     ) -> SavedState | None:

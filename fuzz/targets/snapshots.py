@@ -17,7 +17,7 @@ from fuzz import bytes_mutation
 from fuzz.target import Target, require
 from gress_ml.adapters.snapshots import _MAGIC as MAGIC
 from gress_ml.adapters.snapshots import FolderSnapshots
-from gress_ml.errors import StoreUnavailable
+from gress_ml.errors import SnapshotError
 from gress_ml.ports import SavedState
 
 _WHERE = ("fuzz", "topic", 3)
@@ -33,7 +33,7 @@ class Snapshots(Target):
     """
 
     name: ClassVar[str] = "snapshots"
-    law: ClassVar[str] = "A damaged snapshot is passed over; the whole one before it is found."
+    law: ClassVar[str] = "A snapshot loads or is a SnapshotError; the one before it stays whole."
 
     def __init__(self) -> None:
         self._root = tempfile.TemporaryDirectory()
@@ -76,14 +76,24 @@ class Snapshots(Target):
         else:
             path.write_bytes(content)
         try:
-            found = self._runner.run(self._store.newest(*_WHERE, 1000))
-        except StoreUnavailable as error:
-            require("renamed or copied" in str(error), f"the store is there: {error}")
-            return "of another partition"
+            offsets = self._runner.run(self._store.offsets(*_WHERE))
+            require(_OLD.offset in offsets, "the one before it is listed")
+            require(len(offsets) <= 2, "each file is one offset")
+            return "; ".join(self._loaded(offset) for offset in offsets if offset != _OLD.offset)
         finally:
+            require(self._state(_OLD.offset) == _OLD, "the one before it is whole")
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        require(found is not None and found.offset <= 1000, "a snapshot is found")
-        return "the old one" if found == _OLD else "the new one"
+
+    def _loaded(self, offset: int) -> str:
+        try:
+            state = self._state(offset)
+        except SnapshotError as error:
+            return str(error).replace(self._root.name, "")
+        require(state.offset == offset, "a state is of the offset that was asked for")
+        return "loads"
+
+    def _state(self, offset: int) -> SavedState:
+        return self._runner.run(self._store.load(*_WHERE, offset))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from gress_ml.atomic import INCOMING, replace_file
-from gress_ml.errors import StoreUnavailable
-from gress_ml.ports import SavedState
+from gress_ml.errors import SnapshotError, StoreUnavailable
+from gress_ml.ports import SavedState, SnapshotStore
 
 _log = logging.getLogger(__name__)
 _MAGIC = b"gress-snapshot-1\n"
@@ -22,6 +23,12 @@ _DIGEST_BYTES = 32
 _ENDING = ".snapshot"
 _NAME = re.compile(rf"[0-9]{{20}}{re.escape(_ENDING)}")
 _STALE_NS = 3600 * 10**9
+#: Errors of one file, which stay however often it is read: a folder in its place, no right to read
+#: it, a loop of links, a bad sector. All others may be those of the store, and pass.
+_OF_THE_FILE = {
+    *(errno.ENOENT, errno.EISDIR, errno.EACCES, errno.EPERM),
+    *(errno.ELOOP, errno.EIO, errno.EBADMSG, errno.ENODATA),
+}
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,6 +40,10 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     offset: int
     steps: dict[str, tuple[int, bytes]]
 
+    @property
+    def whose(self) -> str:
+        return f"{self.topology} {self.topic}-{self.partition} at {self.offset}"
+
 
 _decoder = msgspec.msgpack.Decoder(_File)
 
@@ -40,8 +51,9 @@ _decoder = msgspec.msgpack.Decoder(_File)
 class FolderSnapshots:
     """A ``SnapshotStore`` in a folder: ``<topology>/<topic>/<partition>/<offset>.snapshot``.
 
-    Files are written in one step and carry a checksum; one that is not whole is passed over with
-    a warning, and the one before it is used. The ``keep`` last written ones of a partition stay.
+    Files are written in one step and carry a checksum, and what they are of: one that is cut,
+    changed, of another format or of another partition is a SnapshotError and nothing else. The
+    ``keep`` last written ones of a partition stay.
     """
 
     def __init__(self, root: Path, keep: int = 3) -> None:
@@ -51,29 +63,43 @@ class FolderSnapshots:
     async def save(self, topology: str, topic: str, partition: int, state: SavedState) -> None:
         """Keep the state; it is there in whole or not at all. Raises StoreUnavailable."""
         file = _File(topology, topic, partition, state.offset, dict(state.steps))
-        path = self._folder(topology, topic, partition) / f"{state.offset:020d}{_ENDING}"
+        path = _path(self._folder(topology, topic, partition), state.offset)
         try:
             await asyncio.to_thread(self._write, path, _encoded(file))
         except OSError as error:
             raise StoreUnavailable(f"snapshot {path}: {error}") from error
 
+    async def offsets(self, topology: str, topic: str, partition: int) -> Sequence[int]:
+        """The offsets of a partition's files, newest first. Raises StoreUnavailable."""
+        folder = self._folder(topology, topic, partition)
+        try:
+            return sorted(await asyncio.to_thread(_offsets, folder), reverse=True)
+        except OSError as error:
+            raise StoreUnavailable(f"snapshots in {folder}: {error}") from error
+
+    async def load(self, topology: str, topic: str, partition: int, offset: int) -> SavedState:
+        """The state in a file. Raises SnapshotError, StoreUnavailable."""
+        path = _path(self._folder(topology, topic, partition), offset)
+        try:
+            file = await asyncio.to_thread(_read, path)
+        except OSError as error:
+            kind = SnapshotError if error.errno in _OF_THE_FILE else StoreUnavailable
+            raise kind(f"snapshot {path}: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise SnapshotError(f"snapshot {path}: {error}") from error
+        wanted = _File(topology, topic, partition, offset, {})
+        if file.whose != wanted.whose:
+            raise SnapshotError(
+                f"snapshot {path}: expected that of {wanted.whose}, found that of {file.whose}: "
+                "it was renamed or copied"
+            )
+        return SavedState(offset, file.steps)
+
     async def newest(
         self, topology: str, topic: str, partition: int, at_or_before: int
     ) -> SavedState | None:
         """The newest whole snapshot at or before an offset. Raises StoreUnavailable."""
-        folder = self._folder(topology, topic, partition)
-        try:
-            file = await asyncio.to_thread(_newest, folder, at_or_before)
-        except OSError as error:
-            raise StoreUnavailable(f"snapshots in {folder}: {error}") from error
-        if file is None:
-            return None
-        if (file.topology, file.topic, file.partition) != (topology, topic, partition):
-            raise StoreUnavailable(
-                f"snapshots in {folder}: expected those of {topology} {topic}-{partition}, found "
-                f"{file.topology} {file.topic}-{file.partition}: the folder was renamed or copied"
-            )
-        return SavedState(file.offset, file.steps)
+        return await _newest(self, topology, topic, partition, at_or_before)
 
     def _folder(self, topology: str, topic: str, partition: int) -> Path:
         return self._root / _plain(topology) / _plain(topic) / str(partition)
@@ -85,8 +111,8 @@ class FolderSnapshots:
 
     def _prune(self, written: Path) -> None:
         """Keep the last written ones: by time, not offset, as a replay starts at low offsets."""
-        others = {o: p for o, p in _offsets(written.parent).items() if p != written}
-        by_age = sorted((p.stat().st_mtime_ns, offset, p) for offset, p in others.items())
+        files = {o: p for o, p in _offsets(written.parent).items() if p != written and p.is_file()}
+        by_age = sorted((p.stat().st_mtime_ns, offset, p) for offset, p in files.items())
         for _, _, old in by_age[: max(0, len(by_age) - self._keep + 1)]:
             old.unlink(missing_ok=True)
         now_ns = written.stat().st_mtime_ns
@@ -100,22 +126,44 @@ class MemorySnapshots:
 
     def __init__(self, keep: int = 3) -> None:
         self._keep = keep
-        self._saved: dict[tuple[str, str, int], list[SavedState]] = {}
+        self._saved: dict[tuple[str, str, int], dict[int, SavedState]] = {}
 
     async def save(self, topology: str, topic: str, partition: int, state: SavedState) -> None:
         """Keep the state."""
-        saved = self._saved.setdefault((topology, topic, partition), [])
-        copy = SavedState(state.offset, dict(state.steps))
-        others = [other for other in saved if other.offset != state.offset]
-        saved[:] = [*others, copy][-self._keep :]
+        saved = self._saved.setdefault((topology, topic, partition), {})
+        saved.pop(state.offset, None)
+        saved[state.offset] = SavedState(state.offset, dict(state.steps))
+        for old in [*saved][: -self._keep]:
+            del saved[old]
+
+    async def offsets(self, topology: str, topic: str, partition: int) -> Sequence[int]:
+        """The offsets of a partition's states, newest first."""
+        return sorted(self._saved.get((topology, topic, partition), ()), reverse=True)
+
+    async def load(self, topology: str, topic: str, partition: int, offset: int) -> SavedState:
+        """The state of an offset. Raises SnapshotError."""
+        try:
+            return self._saved[topology, topic, partition][offset]
+        except KeyError:
+            raise SnapshotError(f"there is no snapshot of {topic}-{partition} {offset}") from None
 
     async def newest(
         self, topology: str, topic: str, partition: int, at_or_before: int
     ) -> SavedState | None:
         """The newest snapshot at or before an offset."""
-        saved = self._saved.get((topology, topic, partition), [])
-        fitting = [state for state in saved if state.offset <= at_or_before]
-        return max(fitting, key=lambda state: state.offset, default=None)
+        return await _newest(self, topology, topic, partition, at_or_before)
+
+
+async def _newest(
+    store: SnapshotStore, topology: str, topic: str, partition: int, at_or_before: int
+) -> SavedState | None:
+    for offset in await store.offsets(topology, topic, partition):
+        if offset <= at_or_before:
+            try:
+                return await store.load(topology, topic, partition, offset)
+            except SnapshotError as error:
+                _log.warning("not used, the one before it is: %s", error)
+    return None
 
 
 def _plain(name: str) -> str:
@@ -124,25 +172,16 @@ def _plain(name: str) -> str:
     return quoted.replace(".", "%2E") if quoted.strip(".") == "" else quoted
 
 
+def _path(folder: Path, offset: int) -> Path:
+    return folder / f"{offset:020d}{_ENDING}"
+
+
 def _encoded(file: _File) -> bytes:
     data = msgspec.msgpack.encode(file)
     return _MAGIC + hashlib.sha256(data).digest() + data
 
 
-def _newest(folder: Path, at_or_before: int) -> _File | None:
-    for offset, path in sorted(_offsets(folder).items(), reverse=True):
-        if offset > at_or_before:
-            continue
-        try:
-            return _read(path, offset)
-        except FileNotFoundError:
-            continue  # another process took it away
-        except (ValueError, RecursionError) as error:
-            _log.warning("snapshot %s is not used, the one before it is: %s", path, error)
-    return None
-
-
-def _read(path: Path, offset: int) -> _File:
+def _read(path: Path) -> _File:
     """The content of a whole file. Raises ValueError."""
     raw = path.read_bytes()
     head = len(_MAGIC) + _DIGEST_BYTES
@@ -150,14 +189,14 @@ def _read(path: Path, offset: int) -> _File:
         raise ValueError("expected a snapshot of format 1")
     if hashlib.sha256(raw[head:]).digest() != raw[len(_MAGIC) : head]:
         raise ValueError(f"its checksum is wrong: truncated or changed ({len(raw)} bytes)")
-    file = _decoder.decode(raw[head:])
-    if file.offset != offset:
-        raise ValueError(f"it is of offset {file.offset}: the file was renamed")
-    return file
+    return _decoder.decode(raw[head:])
 
 
 def _offsets(folder: Path) -> Mapping[int, Path]:
-    if not folder.is_dir():
+    """The files of a partition by their offsets. Raises OSError when they cannot be listed."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):  # nothing was saved yet
         return {}
-    found = (path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file())
-    return {int(path.stem): path for path in found}
+    offsets = [int(Path(name).stem) for name in names if _NAME.fullmatch(name)]
+    return {offset: _path(folder, offset) for offset in offsets}
