@@ -17,7 +17,6 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks.contenders import ROOT
 from benchmarks.machine import describe_machine
 from benchmarks.scaling import axes
 from benchmarks.scaling.case import Axis, Case
@@ -27,7 +26,7 @@ from benchmarks.scaling.point import Point, Stage
 from benchmarks.scaling.report import show
 from benchmarks.scaling.results import AxisResult, result_of, write_results
 from benchmarks.scaling.topics import LogTopics
-from benchmarks.scaling.topology import write_topology
+from benchmarks.scaling.topology import ROOT, write_topology
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.redis import RedisFeatures, RedisSettings
 from gress_ml.dev.servers import Servers
@@ -49,7 +48,7 @@ class Run:
         self._redis = addresses.redis
         self._topics = LogTopics(addresses.kafka)
         pid = next(server.pid for server in servers.status() if server.name == "kafka")
-        self._stage = Stage(addresses.kafka, psutil.Process(pid), home)
+        self._stage = Stage(addresses.kafka, psutil.Process(pid))
         self._rows = 0
 
     def measure(self, axis: Axis) -> AxisResult:

@@ -11,8 +11,8 @@ from urllib.error import URLError
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.contenders import Contender, Running
 from benchmarks.scaling.case import Case
+from benchmarks.scaling.process import Process
 from gress_ml.dev.port import free_ports
 
 _GRESS = str(Path(sys.executable).parent / "gress")
@@ -22,20 +22,17 @@ _ANSWER_S = 10.0
 class Crew:
     """As many workers as the case has. Use ``with``: they are ended with SIGTERM."""
 
-    def __init__(self, case: Case, topology: Path, broker: str, home: Path) -> None:
+    def __init__(self, case: Case, topology: Path, broker: str) -> None:
         self._ports = free_ports(case.workers)
-        self._contenders = [
-            Contender(topology.stem, topology.stem, _command(case, topology, port))
-            for port in self._ports
-        ]
-        self._broker, self._home = broker, home
+        self._commands = [_command(case, topology, broker, port) for port in self._ports]
+        self._log = topology.with_suffix(".log")
         self._life = ExitStack()
-        self._running: list[Running] = []
+        self._running: list[Process] = []
 
     def __enter__(self) -> Crew:
-        for contender in self._contenders:
-            running = Running(contender, self._broker, self._home)
-            self._running.append(self._life.enter_context(running))
+        for command in self._commands:
+            process = self._life.enter_context(Process(command, self._log))
+            self._running.append(process)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,12 +62,11 @@ class Crew:
         return sum(_sum(_page(port, "metrics"), metric, labels) for port in self._ports)
 
 
-def _command(case: Case, topology: Path, port: int) -> list[str]:
+def _command(case: Case, topology: Path, broker: str, port: int) -> list[str]:
     if case.store == "memory":
-        rows = str(case.log.keys or 0)
-        module = "benchmarks.scaling.worker"
-        return [sys.executable, "-m", module, str(topology), "{broker}", str(port), rows]
-    return [_GRESS, "worker", str(topology), "--kafka", "{broker}", "--http-port", str(port)]
+        module, rows = "benchmarks.scaling.worker", str(case.log.keys or 0)
+        return [sys.executable, "-m", module, str(topology), broker, str(port), rows]
+    return [_GRESS, "worker", str(topology), "--kafka", broker, "--http-port", str(port)]
 
 
 def _partitions(port: int) -> int:

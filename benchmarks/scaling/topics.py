@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
