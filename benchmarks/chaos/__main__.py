@@ -18,12 +18,13 @@ from benchmarks.chaos.subject import PROJECT
 from benchmarks.machine import describe_machine
 
 _BUILD = PROJECT / "build"
+_WIDTH = 132
 
 
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing is left running then, either
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=_WIDTH)
     outcomes: list[Outcome] = []
     for scenario in _asked(options):
         console.print(

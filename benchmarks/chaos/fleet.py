@@ -22,7 +22,7 @@ _CRASHED = ("worker_failed", "Traceback")
 _SUSPECT = ("crashed", "never retrieved", "never awaited")
 #: How long a worker may take to drain and leave after SIGTERM.
 _LEAVE_S = 30.0
-_READY_S = 60.0
+_READY_S = 90.0
 #: Ended by the worker itself, or by the system before it had begun to listen to signals.
 _GOOD_CODES = (0, -signal.SIGTERM)
 _SHOWN = 300
@@ -112,7 +112,7 @@ class Fleet:
             self._running[number] = subprocess.Popen(
                 [*_GRESS, "worker", str(options.topology), *arguments],
                 cwd=PROJECT,
-                env={**os.environ, **options.environment, "PYTHONASYNCIODEBUG": "0"},
+                env={**os.environ, **options.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.chaos.fleet import Fleet
-from gress_ml.dev.servers import Servers
+from benchmarks.chaos.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,4 +13,4 @@ class Ground:
     """The fleet of one lane, and the servers that all lanes share."""
 
     fleet: Fleet
-    servers: Servers
+    stage: Stage

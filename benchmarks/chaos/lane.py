@@ -36,6 +36,11 @@ class Lane:
         return f"{self.subject.name}.{how}"
 
     @property
+    def once(self) -> bool:
+        """Whether nothing may be written twice."""
+        return self.guarantee == "exactly_once"
+
+    @property
     def outputs(self) -> Mapping[str, str]:
         """Topics by output."""
         return {name: f"{self.name}.{name}" for name in self._document()["outputs"]}

@@ -65,19 +65,17 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
         console.print(guarantee, found)
 
 
-_COUNTS = ("events", "blows", "lost", "twice", "different", "out_of_order", "degraded", "crashes")
+_COUNTS = ("blows", "events", "lost", "twice", "different", "out_of_order", "degraded", "crashes")
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table("scenario", "topology", "guarantee")
-    for name in _COUNTS:
-        table.add_column(name.replace("_", " "), justify="right")
-    for kind in Kind:
-        table.add_column(f"stall, s: {kind}", justify="right")
+    table = Table("lane", caption="longest stand-still of a partition in s, by its cause")
+    for name in (*(count.replace("_", " ") for count in _COUNTS), *Kind):
+        table.add_column(name, justify="right")
     for row in map(figures, outcomes):
+        lane = f"{row['scenario']}, {row['topology']}, {row['guarantee']}".replace("_", " ")
         counts = (f"{row[name]:,}" for name in _COUNTS)
-        stalls = (_shown_s(row["stall_s"][kind]) for kind in Kind)
-        table.add_row(row["scenario"], row["topology"], row["guarantee"], *counts, *stalls)
+        table.add_row(lane, *counts, *(_shown_s(row["stall_s"][kind]) for kind in Kind))
     return table
 
 

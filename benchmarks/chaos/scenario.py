@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from benchmarks.chaos.stage import Needs
 from benchmarks.chaos.subject import SELECTOR, WINDOWS, Subject
 from benchmarks.chaos.troubles.trouble import Trouble
 
@@ -20,7 +21,7 @@ class Scenario:
     events: int
     rest_s: float = 9.0  # from a healing to the next blow, on average: longer than a recovery
     subjects: tuple[Subject, ...] = (SELECTOR, WINDOWS)
-    servers: tuple[str, ...] = ("kafka",)
+    needs: Needs = field(default_factory=Needs)
     workers: int = 2
     partitions: int = 4
     bad_share: float = 0.001  # events that cannot be decided: they must become dead letters

@@ -6,24 +6,40 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from benchmarks.chaos.scenario import Scenario
-from benchmarks.chaos.troubles.servers import KILL_BROKER, REDIS_AWAY, RESTART_BROKER
+from benchmarks.chaos.stage import Needs
+from benchmarks.chaos.troubles.brokers import KILL_BROKER, RESTART_BROKER
+from benchmarks.chaos.troubles.network import CutNetwork, SilentNetwork, SlowNetwork
+from benchmarks.chaos.troubles.stores import RedisAway
 from benchmarks.chaos.troubles.workers import FreezeWorker, Join, KillWorker, Leave, RestartWorker
 
 _ALL = (
-    Scenario("kill", ((KillWorker(), 14),), events=150_000),
-    Scenario("rolling", ((RestartWorker(), 12),), events=110_000, rest_s=7.0),
-    Scenario("zombie", ((FreezeWorker(), 7),), events=110_000, rest_s=6.0),
-    Scenario("scale", ((Join(), 6), (Leave(), 6)), events=120_000, rest_s=6.0),
+    Scenario("kill", ((KillWorker(), 12),), events=130_000),
+    Scenario("rolling", ((RestartWorker(), 12),), events=110_000, rest_s=6.0),
+    Scenario("zombie", ((FreezeWorker(), 6),), events=100_000, rest_s=5.0),
+    Scenario("scale", ((Join(), 6), (Leave(), 6)), events=110_000, rest_s=5.0),
     Scenario(
         "static",
         ((KillWorker(), 6), (RestartWorker(), 4)),
         events=90_000,
-        rest_s=8.0,
+        rest_s=7.0,
         static_membership=True,
     ),
     Scenario("broker", ((RESTART_BROKER, 4), (KILL_BROKER, 4)), events=100_000, rest_s=12.0),
     Scenario(
-        "redis", ((REDIS_AWAY, 6),), events=60_000, servers=("kafka", "redis"), without_history=0.5
+        "redis", ((RedisAway(), 6),), 60_000, 4.0, needs=Needs(redis=True), without_history=0.5
+    ),
+    Scenario(
+        "network",
+        ((SlowNetwork(), 3), (CutNetwork(), 3), (SilentNetwork(), 2)),
+        events=90_000,
+        rest_s=6.0,
+        needs=Needs(network=True),
+    ),
+    Scenario(
+        "cluster",
+        ((RESTART_BROKER, 4), (KILL_BROKER, 4), (KillWorker(), 2)),
+        events=90_000,
+        needs=Needs(brokers=3),
     ),
     Scenario(
         "mixed",
@@ -35,10 +51,18 @@ _ALL = (
             (RESTART_BROKER, 1),
             (KILL_BROKER, 1),
         ),
-        events=180_000,
+        events=170_000,
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
+
+#: What every run of the tests goes through.
+SHORT = Scenario(
+    "short",
+    ((KillWorker(), 1), (RestartWorker(), 1), (FreezeWorker(lasts_s=8.0), 1), (KILL_BROKER, 1)),
+    events=15_000,
+    rest_s=6.0,
+)
 
 _QUICK_RATE = 500
 

@@ -21,15 +21,13 @@ from benchmarks.chaos.lane import TRANSFERS, Guarantee, Lane
 from benchmarks.chaos.load import Load, events
 from benchmarks.chaos.plan import Strike, make_plan
 from benchmarks.chaos.scenario import Scenario
+from benchmarks.chaos.stage import Stage
 from benchmarks.chaos.stalls import Happening
 from benchmarks.chaos.troubles.trouble import Kind
-from gress_ml.dev.servers import Servers
 from gress_ml.dev.topics import TopicSettings, create_topics
 
 #: Lanes are struck one after another: a worker's start takes a second of a processor.
 _STAGGER_S = 0.8
-#: Where no Redis answers: a scenario without one has no look-ups either.
-_NOWHERE = "127.0.0.1:1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,54 +63,45 @@ class Storm:
         self._seed = seed
         self._folder = folder / scenario.name
         self._console = console
-        self._servers = Servers(folder / "servers")
+        self._stage = Stage(folder, scenario.needs)
         self._lanes = [Lane(s, guarantee) for s in scenario.subjects for guarantee in guarantees]
         self._calm = {s: Lane(s, "at_least_once", undisturbed=True) for s in scenario.subjects}
+        self._began = time.monotonic()
         self._happenings: dict[Lane, list[Happening]] = {lane: [] for lane in self._lanes}
 
     def run(self) -> list[Outcome]:
         """Start the servers, raise the storm, judge; nothing is left running."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._servers.down()
-        try:
-            addresses = self._servers.up(self._scenario.servers)
-            environment = {"GRESS_REDIS": addresses.redis or _NOWHERE}
-            return self._run(addresses.kafka, environment)
-        finally:
-            self._servers.down()
+        with self._stage:
+            return self._run()
 
-    def _run(self, bootstrap: str, environment: Mapping[str, str]) -> list[Outcome]:
+    def _run(self) -> list[Outcome]:
         scenario = self._scenario
-        topics = [topic for lane in (*self._lanes, *self._calm.values()) for topic in lane.topics]
-        asyncio.run(_make_topics(bootstrap, topics, scenario.partitions))
-        log = KafkaLog(bootstrap, scenario.partitions)
-        fleets = {
-            lane: self._fleet(lane, scenario.workers, bootstrap, environment)
-            for lane in self._lanes
-        }
+        asyncio.run(self._make_topics())
+        log = KafkaLog(self._stage.bootstrap, scenario.partitions)
+        fleets = {lane: self._fleet(lane, scenario.workers) for lane in self._lanes}
+        self._say("workers start")
         with _working(fleets, log):
-            self._rage(bootstrap, fleets)
-        self._say("all is quiet; undisturbed workers read the same log")
-        with _working(
-            {lane: self._fleet(lane, 1, bootstrap, environment) for lane in self._calm.values()},
-            log,
-        ):
+            self._rage(fleets)
+        self._say("undisturbed workers read the same log")
+        with _working({lane: self._fleet(lane, 1) for lane in self._calm.values()}, log):
             pass
+        self._say("the judge reads")
         judge = Judge(log, TRANSFERS)
         expected = {subject: judge.expected(lane) for subject, lane in self._calm.items()}
         return [self._outcome(judge, expected[lane.subject], lane, fleets[lane]) for lane in fleets]
 
-    def _rage(self, bootstrap: str, fleets: Mapping[Lane, Fleet]) -> None:
+    def _rage(self, fleets: Mapping[Lane, Fleet]) -> None:
         """Send all events while the blows of the plan fall."""
         scenario = self._scenario
         plan = make_plan(scenario, self._seed)
         with ThreadPoolExecutor(len(fleets) + 2) as pool:
-            load = Load(bootstrap, TRANSFERS)
+            load = Load(self._stage.bootstrap, TRANSFERS)
             sending = pool.submit(load.send, events(scenario, self._seed), scenario.rate)
             started = time.monotonic()
             for strike in plan:
                 time.sleep(max(strike.at - (time.monotonic() - started), 0.0))
-                self._say(f"{time.monotonic() - started:6.1f} s  {strike.trouble.name}")
+                self._say(strike.trouble.name)
                 lanes = self._lanes[:1] if strike.trouble.shared else self._lanes
                 blows = [
                     pool.submit(self._strike, strike, lane, fleets[lane], number * _STAGGER_S)
@@ -123,7 +112,7 @@ class Storm:
             sending.result()
 
     def _strike(self, strike: Strike, lane: Lane, fleet: Fleet, delay_s: float) -> None:
-        trouble, ground = strike.trouble, Ground(fleet, self._servers)
+        trouble, ground = strike.trouble, Ground(fleet, self._stage)
         struck = self._lanes if trouble.shared else [lane]
         time.sleep(delay_s)
         self._note(struck, trouble.name, trouble.kind)
@@ -138,15 +127,24 @@ class Storm:
         for lane in lanes:
             self._happenings[lane].append(happening)
 
-    def _fleet(
-        self, lane: Lane, workers: int, bootstrap: str, environment: Mapping[str, str]
-    ) -> Fleet:
+    async def _make_topics(self) -> None:
+        scenario = self._scenario
+        lanes = (*self._lanes, *self._calm.values())
+        names = (TRANSFERS, "dwcp.outcomes", *(topic for lane in lanes for topic in lane.topics))
+        copies = scenario.needs.brokers
+        # the broker's clock on both sides, so that waiting times can be told
+        config = {"message.timestamp.type": "LogAppendTime"}
+        topics = dict.fromkeys(names, TopicSettings(scenario.partitions, config, copies))
+        control = TopicSettings(1, {"cleanup.policy": "compact"}, copies)
+        await create_topics(self._stage.bootstrap, {**topics, "gress.control": control})
+
+    def _fleet(self, lane: Lane, workers: int) -> Fleet:
         options = WorkerOptions(
             lane.write_file(self._folder),
-            bootstrap,
+            self._stage.workers_bootstrap,
             self._scenario.session_timeout_s,
             self._scenario.static_membership,
-            environment,
+            self._stage.environment,
         )
         return Fleet(lane.name, workers, options, self._folder)
 
@@ -165,7 +163,7 @@ class Storm:
         )
 
     def _say(self, text: str) -> None:
-        self._console.print(f"  {text}", style="dim", markup=False)
+        self._console.print(f"  {time.monotonic() - self._began:6.1f} s  {text}", style="dim")
 
 
 @contextmanager
@@ -182,11 +180,3 @@ def _working(fleets: Mapping[Lane, Fleet], log: KafkaLog) -> Iterator[None]:
     finally:
         with ThreadPoolExecutor(len(fleets)) as pool:
             list(pool.map(Fleet.stop, fleets.values()))
-
-
-async def _make_topics(bootstrap: str, outputs: Sequence[str], partitions: int) -> None:
-    # the broker's clock on both sides, so that waiting times can be told
-    stamped = TopicSettings(partitions, {"message.timestamp.type": "LogAppendTime"})
-    control = TopicSettings(1, {"cleanup.policy": "compact"})
-    topics = dict.fromkeys((TRANSFERS, "dwcp.outcomes", *outputs), stamped)
-    await create_topics(bootstrap, {**topics, "gress.control": control})
