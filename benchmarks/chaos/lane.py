@@ -17,7 +17,7 @@ from benchmarks.chaos.subject import PROJECT, Subject
 Guarantee = Literal["at_least_once", "exactly_once"]
 GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
 
-TRANSFERS = "dwcp.transfers"
+TRANSFERS, OUTCOMES = "dwcp.transfers", "dwcp.outcomes"
 _COMMIT_INTERVAL = "100ms"
 
 
@@ -39,6 +39,11 @@ class Lane:
     def once(self) -> bool:
         """Whether nothing may be written twice."""
         return self.guarantee == "exactly_once"
+
+    @property
+    def inputs(self) -> list[str]:
+        """The topics that it reads."""
+        return [str(spec["topic"]) for spec in self._document()["inputs"].values()]
 
     @property
     def outputs(self) -> Mapping[str, str]:

@@ -17,8 +17,8 @@ from benchmarks.chaos.fleet import Fleet, WorkerOptions
 from benchmarks.chaos.ground import Ground
 from benchmarks.chaos.judge import Bodies, Judge, Verdict
 from benchmarks.chaos.kafka_log import KafkaLog
-from benchmarks.chaos.lane import TRANSFERS, Guarantee, Lane
-from benchmarks.chaos.load import Load, events
+from benchmarks.chaos.lane import OUTCOMES, TRANSFERS, Guarantee, Lane
+from benchmarks.chaos.load import Load, events, outcomes
 from benchmarks.chaos.plan import Strike, make_plan
 from benchmarks.chaos.scenario import Scenario
 from benchmarks.chaos.stage import Stage
@@ -82,6 +82,7 @@ class Storm:
         fleets = {lane: self._fleet(lane, scenario.workers) for lane in self._lanes}
         self._say("workers start")
         with _working(fleets, log):
+            self._teach(log)
             self._rage(fleets)
         self._say("undisturbed workers read the same log")
         with _working({lane: self._fleet(lane, 1) for lane in self._calm.values()}, log):
@@ -90,6 +91,14 @@ class Storm:
         judge = Judge(log, TRANSFERS)
         expected = {subject: judge.expected(lane) for subject, lane in self._calm.items()}
         return [self._outcome(judge, expected[lane.subject], lane, fleets[lane]) for lane in fleets]
+
+    def _teach(self, log: KafkaLog) -> None:
+        """Fill the feature store, where events are to be looked up there."""
+        if self._scenario.without_history:
+            Load(self._stage.bootstrap, OUTCOMES).send(outcomes(self._seed))
+            for lane in self._lanes:
+                if OUTCOMES in lane.inputs:
+                    log.wait_until_settled(lane.name, OUTCOMES, [])
 
     def _rage(self, fleets: Mapping[Lane, Fleet]) -> None:
         """Send all events while the blows of the plan fall."""
@@ -130,7 +139,7 @@ class Storm:
     async def _make_topics(self) -> None:
         scenario = self._scenario
         lanes = (*self._lanes, *self._calm.values())
-        names = (TRANSFERS, "dwcp.outcomes", *(topic for lane in lanes for topic in lane.topics))
+        names = (TRANSFERS, OUTCOMES, *(topic for lane in lanes for topic in lane.topics))
         copies = scenario.needs.brokers
         # the broker's clock on both sides, so that waiting times can be told
         config = {"message.timestamp.type": "LogAppendTime"}

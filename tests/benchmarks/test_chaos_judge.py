@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import orjson
 
@@ -47,11 +47,16 @@ def buried(offset: int, code: str = "invalid_json", moment: str = "now") -> LogR
     return LogRecord(0, 0, 2000 + offset, b"vm", b"{", headers)
 
 
-def judged(written: list[LogRecord], dead: list[LogRecord], lane: Lane = AT_LEAST_ONCE) -> Verdict:
+def judged(
+    written: list[LogRecord],
+    dead: list[LogRecord],
+    lane: Lane = AT_LEAST_ONCE,
+    calm: Sequence[LogRecord] = (),
+) -> Verdict:
     """Four events: three decisions and a dead letter are right."""
     topics = {
         SOURCE: [asked(offset) for offset in range(4)],
-        CALM.outputs["decisions"]: [decided(0), decided(1), decided(2)],
+        CALM.outputs["decisions"]: [*calm] or [decided(0), decided(1), decided(2)],
         CALM.dead_letters: [buried(3)],
         lane.outputs["decisions"]: written,
         lane.dead_letters: dead,
@@ -102,6 +107,12 @@ def test_an_answer_that_nobody_asked_for_is_different() -> None:
 def test_a_decision_made_without_a_store_says_so_and_is_counted_apart() -> None:
     written = [decided(0), decided(1, "none", ("feature_store",)), decided(2)]
     verdict = judged(written, [buried(3)])
+    assert (verdict.degraded, verdict.different) == (1, 0)
+
+
+def test_what_was_to_be_written_is_not_known_where_the_undisturbed_worker_had_no_store() -> None:
+    calm = [decided(0, "none", ("feature_store",)), decided(1), decided(2)]
+    verdict = judged([decided(0), decided(1), decided(2)], [buried(3)], calm=calm)
     assert (verdict.degraded, verdict.different) == (1, 0)
 
 
