@@ -50,8 +50,8 @@ bench-quick: install java ## The same in short, to see that it works
 fuzz: install ## Try odd input on every door: FUZZ_ARGS='--seconds 60 --target topologies'
 	$(BIN)/python -m fuzz $(FUZZ_ARGS)
 
-chaos: install java ## Kill workers and servers under load, then check the outputs
-	$(BIN)/python -m benchmarks.chaos
+chaos: install java ## Storms of a hundred blows under load, judged: CHAOS_ARGS='--scenario kill'
+	$(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
 
 audit: install ## Check dependencies: pins, licences and, where pip-audit is, known vulnerabilities
 	@$(BIN)/python deploy/audit.py
