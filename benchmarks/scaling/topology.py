@@ -10,13 +10,13 @@ from benchmarks.scaling.case import Case
 from benchmarks.scaling.topics import input_of, output_of
 
 ROOT = Path(__file__).parents[2]
-_FLAGSHIP = ROOT / "topologies" / "compression_selector.yaml"
+FLAGSHIP = ROOT / "topologies" / "compression_selector.yaml"
 
 
 def write_topology(case: Case, name: str, redis: str, home: Path) -> Path:
     """The file of the topology ``name``, which is its consumer group too: a new one reads all."""
     yaml = YAML(typ="safe")
-    spec = yaml.load(_FLAGSHIP)
+    spec = yaml.load(FLAGSHIP)
     spec["name"] = name
     spec["batch"]["size"] = case.batch
     spec["checkpoint_dir"] = str(home / "checkpoints")
