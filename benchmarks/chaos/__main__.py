@@ -18,7 +18,7 @@ from benchmarks.chaos.subject import PROJECT
 from benchmarks.machine import describe_machine
 
 _BUILD = PROJECT / "build"
-_WIDTH = 132
+_WIDTH = 144
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -61,21 +62,36 @@ def show(console: Console, outcomes: Sequence[Outcome]) -> None:
         for line in (line for lines in found for line in lines[:_SHOWN]):
             name = f"{outcome.scenario.name}, {outcome.lane.name}"
             console.print(f"{name}: {line}", style="red", markup=False)
-    for guarantee, found in summary(outcomes).items():
-        console.print(guarantee, found)
+    console.print(_in_all(outcomes))
 
 
-_COUNTS = ("blows", "events", "lost", "twice", "different", "out_of_order", "degraded", "crashes")
+_SUMMED = ("lost", "twice", "different", "out_of_order", "degraded", "crashes")
+_COUNTS = ("blows", "events", *_SUMMED)
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table("lane", caption="longest stand-still of a partition in s, by its cause")
+    table = Table(box=SIMPLE_HEAD, caption="last columns: the longest stand-still in s, by cause")
+    table.add_column("lane", no_wrap=True)
     for name in (*(count.replace("_", " ") for count in _COUNTS), *Kind):
         table.add_column(name, justify="right")
     for row in map(figures, outcomes):
         lane = f"{row['scenario']}, {row['topology']}, {row['guarantee']}".replace("_", " ")
         counts = (f"{row[name]:,}" for name in _COUNTS)
         table.add_row(lane, *counts, *(_shown_s(row["stall_s"][kind]) for kind in Kind))
+    return table
+
+
+def _in_all(outcomes: Sequence[Outcome]) -> Table:
+    found = summary(outcomes)
+    table = Table("in all", box=SIMPLE_HEAD)
+    for guarantee in found:
+        table.add_column(guarantee.replace("_", " "), justify="right")
+    for name in ("blows", "events", *_SUMMED):
+        table.add_row(name.replace("_", " "), *(f"{each[name]:,}" for each in found.values()))
+    for kind in Kind:
+        goal = f" (goal: {GOALS_S[kind]:.0f})" if kind in GOALS_S else ""
+        longest = (_shown_s(each["longest_stall_s"][kind]) for each in found.values())
+        table.add_row(f"longest stand-still, s: {kind}{goal}", *longest)
     return table
 
 
@@ -102,12 +118,11 @@ def _recoveries(outcome: Outcome) -> dict[str, dict[str, float]]:
 
 def _sum(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     rows = [figures(outcome) for outcome in outcomes]
-    counted = ("lost", "twice", "different", "out_of_order", "degraded", "crashes")
     scenarios = {o.scenario.name: o for o in outcomes}.values()
     return {
         "blows": sum(outcome.scenario.blows for outcome in scenarios),
         "events": sum(outcome.events for outcome in scenarios),
-        **{name: sum(row[name] for row in rows) for name in counted},
+        **{name: sum(row[name] for row in rows) for name in _SUMMED},
         "longest_stall_s": {
             str(kind): max((row["stall_s"][kind] for row in rows), default=0.0) for kind in Kind
         },
