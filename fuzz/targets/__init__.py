@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fuzz.target import Target
+from fuzz.targets.batches import Batches
 from fuzz.targets.bundles import Bundles
 from fuzz.targets.cases import Cases
 from fuzz.targets.events import Outcomes, Transfers
@@ -19,6 +20,7 @@ TARGETS: Mapping[str, type[Target]] = {
     for target in (
         Transfers,
         Outcomes,
+        Batches,
         Topologies,
         Expressions,
         Bundles,

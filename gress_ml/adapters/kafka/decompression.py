@@ -1,7 +1,8 @@
 """Decompression with a bound: a record batch of 1 MiB may stand for gigabytes.
 
 aiokafka decompresses a whole batch at once and as far as it goes, so whoever may write to a topic
-could fill the memory of its readers. These decoders take the place of aiokafka's.
+could fill the memory of its readers. These decoders take the place of aiokafka's. What is beyond
+the bound is told and passed over: :mod:`gress_ml.adapters.kafka.unreadable`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import IO
 
 import lz4.frame
 import zstandard
-from aiokafka.errors import CorruptRecordException
+
+from gress_ml.adapters.kafka.unreadable import Unpacked, pass_over_unreadable
 
 #: What one record batch may hold. Producers fill batches of 1 MiB or less before compression.
 MAX_BATCH_BYTES = 64 << 20
@@ -28,7 +30,7 @@ _MODULES = (
 )
 
 
-class BatchTooLargeError(CorruptRecordException):  # type: ignore[misc] # aiokafka is untyped
+class BatchTooLargeError(ValueError):
     """A record batch that holds more than any producer puts into one."""
 
 
@@ -47,6 +49,7 @@ def bound_decompression() -> None:
         for decoder, bounded in decoders.items():
             if hasattr(module, decoder):
                 setattr(module, decoder, bounded)
+    pass_over_unreadable()
 
 
 def _gzip(payload: bytes) -> bytes:
@@ -67,9 +70,10 @@ def _zstd(payload: bytes) -> bytes:
 
 def _bounded(read: Callable[[int], bytes], payload: bytes) -> bytes:
     data = read(MAX_BATCH_BYTES + 1)
+    Unpacked.bytes += len(data)
     if len(data) > MAX_BATCH_BYTES:
         raise BatchTooLargeError(
             f"a record batch of {len(payload):,} bytes holds more than {MAX_BATCH_BYTES:,} when it "
-            "is decompressed; move the group's offset past it, and see who writes to the topic"
+            "is decompressed"
         )
     return data
