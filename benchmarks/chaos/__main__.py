@@ -9,6 +9,7 @@ import sys
 
 from rich.console import Console
 
+from benchmarks.chaos.instruments.unavailable import Unavailable
 from benchmarks.chaos.lane import GUARANTEES
 from benchmarks.chaos.report import figures, show, summary
 from benchmarks.chaos.scenario import Scenario
@@ -26,17 +27,23 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing is left running then, either
     console = Console(highlight=False, width=_WIDTH)
     outcomes: list[Outcome] = []
+    skipped: dict[str, str] = {}
     for scenario in _asked(options):
         console.print(
             f"{scenario.name}: {scenario.blows} blows, {scenario.events:,} events in "
             f"{scenario.seconds:.0f} s, seed {options.seed}"
         )
         storm = Storm(scenario, options.guarantee, options.seed, _BUILD / "chaos", console)
-        outcomes += storm.run()
+        try:
+            outcomes += storm.run()
+        except Unavailable as error:
+            skipped[scenario.name] = str(error)
+            console.print(f"  skipped: {error}", style="yellow", markup=False)
     show(console, outcomes)
     found = {
         "machine": dict(describe_machine()),
         "seed": options.seed,
+        "skipped": skipped,
         "summary": summary(outcomes),
         "lanes": [figures(outcome) for outcome in outcomes],
     }

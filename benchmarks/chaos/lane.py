@@ -61,13 +61,13 @@ class Lane:
         inputs = self._document()["inputs"]
         return [*self.outputs.values(), *(f"{self.name}.{name}.dlq" for name in inputs)]
 
-    def write_file(self, folder: Path) -> Path:
+    def write_file(self, folder: Path, checkpoints: Path) -> Path:
         """The topology file as this lane runs it."""
         document = self._document()
         document["name"] = self.name
         document["guarantee"] = self.guarantee
         document["commit_interval"] = _COMMIT_INTERVAL
-        document["checkpoint_dir"] = str(folder / "checkpoints")
+        document["checkpoint_dir"] = str(checkpoints)
         document.setdefault("ml", {})["model_registry"] = {"base_path": str(PROJECT / "models")}
         for name, spec in document["inputs"].items():
             spec["dead_letters"] = f"{self.name}.{name}.dlq"

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from benchmarks.chaos.scenario import Scenario
 from benchmarks.chaos.stage import Needs
+from benchmarks.chaos.subject import SELECTOR, WINDOWS
 from benchmarks.chaos.troubles.brokers import KILL_BROKER, RESTART_BROKER
 from benchmarks.chaos.troubles.network import CutNetwork, SilentNetwork, SlowNetwork
-from benchmarks.chaos.troubles.stores import RedisAway
+from benchmarks.chaos.troubles.stores import FullDisk, KillOnFullDisk, RedisAway
 from benchmarks.chaos.troubles.workers import FreezeWorker, Join, KillWorker, Leave, RestartWorker
 
 _ALL = (
@@ -26,7 +27,21 @@ _ALL = (
     ),
     Scenario("broker", ((RESTART_BROKER, 4), (KILL_BROKER, 4)), events=100_000, rest_s=12.0),
     Scenario(
-        "redis", ((RedisAway(), 6),), 60_000, 4.0, needs=Needs(redis=True), without_history=0.5
+        "redis",
+        ((RedisAway(), 6),),
+        events=60_000,
+        rest_s=4.0,
+        subjects=(SELECTOR,),
+        needs=Needs(redis=True),
+        without_history=0.5,
+    ),
+    Scenario(
+        "disk",
+        ((FullDisk(), 3), (KillOnFullDisk(), 3)),
+        events=60_000,
+        rest_s=5.0,
+        subjects=(WINDOWS,),
+        needs=Needs(small_disk=True),
     ),
     Scenario(
         "network",

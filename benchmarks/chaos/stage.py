@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from typing import Self
 
 from benchmarks.chaos.instruments.cluster import Cluster
 from benchmarks.chaos.instruments.proxy import Proxy
+from benchmarks.chaos.instruments.small_disk import SmallDisk
 from gress_ml.dev.servers import Servers
 
 #: Where no Redis answers: a scenario without one has no look-ups either.
 _NOWHERE = "127.0.0.1:1"
+#: For the checkpoints of all lanes many times over, when it is not filled.
+_DISK_KIB = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +27,34 @@ class Needs:
     brokers: int = 1
     network: bool = False  # whether workers reach the brokers through proxies
     redis: bool = False
+    small_disk: bool = False  # whether checkpoints lie on a disk that can be full
 
 
 class Stage:
-    """Everything is up inside ``with``, and nothing is left behind it."""
+    """Everything is up inside ``with``, and nothing is left behind it.
+
+    Raises ``Unavailable`` where this machine cannot do what is needed.
+    """
 
     def __init__(self, folder: Path, needs: Needs) -> None:
         self._needs = needs
         self._life = ExitStack()
         self.cluster = Cluster(folder / "cluster", needs.brokers)
         self.redis = Servers(folder / "servers")
+        #: Where checkpoints lie.
+        self.disk = SmallDisk(folder / "checkpoints", _DISK_KIB)
         #: One for each broker, where the scenario has a network.
         self.network: tuple[Proxy, ...] = ()
 
     def __enter__(self) -> Self:
         with ExitStack() as life:  # what was begun is ended where the rest does not come up
+            shutil.rmtree(self.disk.folder, ignore_errors=True)
             life.enter_context(self.cluster)
             life.callback(self.redis.down)
             if self._needs.redis:
                 self.redis.up(["redis"])
+            if self._needs.small_disk:
+                life.enter_context(self.disk)
             if self._needs.network:
                 self.network = tuple(
                     life.enter_context(Proxy(door.listen_port, door.target_port))

@@ -63,7 +63,7 @@ class Storm:
         self._seed = seed
         self._folder = folder / scenario.name
         self._console = console
-        self._stage = Stage(folder, scenario.needs)
+        self._stage = Stage(folder / "stage", scenario.needs)
         self._lanes = [Lane(s, guarantee) for s in scenario.subjects for guarantee in guarantees]
         self._calm = {s: Lane(s, "at_least_once", undisturbed=True) for s in scenario.subjects}
         self._began = time.monotonic()
@@ -149,7 +149,7 @@ class Storm:
 
     def _fleet(self, lane: Lane, workers: int) -> Fleet:
         options = WorkerOptions(
-            lane.write_file(self._folder),
+            lane.write_file(self._folder, self._stage.disk.folder),
             self._stage.workers_bootstrap,
             self._scenario.session_timeout_s,
             self._scenario.static_membership,
