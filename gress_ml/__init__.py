@@ -29,7 +29,9 @@ from gress_ml.operator import (
     Output,
     Rejected,
     Snapshot,
+    Stages,
     Write,
+    in_one_go,
 )
 from gress_ml.schema import (
     MISSING_TIME,
@@ -72,8 +74,10 @@ __all__ = [
     "SchemaError",
     "Snapshot",
     "SnapshotError",
+    "Stages",
     "StoreUnavailable",
     "Write",
     "columns_of",
     "concat",
+    "in_one_go",
 ]

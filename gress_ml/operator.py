@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -78,6 +78,29 @@ class Output:
     side: Mapping[str, Batch] = field(default_factory=dict)
     measures: Sequence[Measure] = ()
     logs: Sequence[Mapping[str, Any]] = ()
+
+
+#: Work that touches no state and may run in another thread, such as to ask a model.
+Work = Callable[[], Any]
+#: ``process`` in stages: yields work, is sent what it returned, and returns the Output.
+Stages = Generator[Work, Any, Output]
+
+
+def in_one_go(stages: Stages) -> Output:
+    """The output of the stages, all their work done on the spot."""
+    answer: Any = None
+    error: Exception | None = None
+    while True:
+        try:
+            work = stages.send(answer) if error is None else stages.throw(error)
+        except StopIteration as end:
+            output: Output = end.value
+            return output
+        answer, error = None, None
+        try:
+            answer = work()
+        except Exception as raised:  # the operator decides what failed work means
+            error = raised
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +200,15 @@ class Operator(ABC, Generic[C]):
     @abstractmethod
     def process(self, batch: Batch) -> Output:
         """The work. Trouble with one row is data; an exception fails the whole batch."""
+
+    def stages(self, batch: Batch) -> Stages | None:
+        """``process`` in stages, with the same output; None when the operator has none.
+
+        The shell may do the work that is yielded in a thread and go on with other partitions, which
+        pays when it lets go of Python's lock, as run-time libraries of models do. A switch may come
+        meanwhile, a second batch not. ``process`` is then ``in_one_go(self.stages(batch))``.
+        """
+        return None
 
     # --- batching and deadlines: asked once, after open -------------------------------------------
 

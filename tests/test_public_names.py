@@ -39,10 +39,12 @@ PUBLIC = [
     "SchemaError",
     "Snapshot",
     "SnapshotError",
+    "Stages",
     "StoreUnavailable",
     "Write",
     "columns_of",
     "concat",
+    "in_one_go",
 ]
 
 

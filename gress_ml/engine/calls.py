@@ -2,157 +2,184 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import threading
-from dataclasses import dataclass, field
-from queue import SimpleQueue
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gress_ml.adapters.prometheus import PrometheusMetrics
-from gress_ml.batch import Batch
+from gress_ml.engine.driving import drive_stages
+from gress_ml.engine.pace import Pace
+from gress_ml.engine.threads import Threads
 from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME
-from gress_ml.operator import Operator, Output
+from gress_ml.operator import Operator, Output, Stages, Work
 from gress_ml.ports import Clock
-from gress_ml.runtime.plan import Call
+from gress_ml.runtime.plan import Call, Step
 
-AnyOperator = Operator[Any]
-
-#: After so many calls in time, one after the other, calls are made on the spot.
-TRUSTED_CALLS = 50
-
-
-def _taken_lock() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
+#: How long work beside the loop may take to come back, where there is a deadline. Far longer than
+#: one: that it waits for other partitions or for a core is no fault of the model.
+PATIENCE_S = 10.0
 
 
 @dataclass(slots=True)
 class _Job:
-    operator: AnyOperator
-    batch: Batch
-    #: Held until the job is done. A bare lock: an Event costs several times as much.
-    under_way: threading.Lock = field(default_factory=_taken_lock)
-    output: Output | None = None
+    """Work and what came of it."""
+
+    work: Work
+    answer: Any = None
     error: BaseException | None = None
+    cpu_s: float = 0.0
 
     def run(self) -> None:
+        """Do the work, in any thread."""
+        # to wait for the interpreter's lock or for a core is not the work's time
+        started = time.thread_time()
         try:
-            self.output = self.operator.process(self.batch)
+            self.answer = self.work()
         except BaseException as error:  # handed to who waits; the thread lives on
             self.error = error
+        self.cpu_s = time.thread_time() - started
+
+    def result(self) -> Any:
+        """What the work returned. Raises what it raised."""
+        if self.error is not None:
+            raise self.error
+        return self.answer
 
 
-class _Threads:
-    """Up to ``limit`` daemon threads: one that hangs must not keep the process from ending."""
+class _Lane:
+    """The calls of one step."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
-        self._threads = 0
-        self._busy = 0  # jobs not yet finished; changed under the lock
-        self._lock = threading.Lock()
-
-    @property
-    def busy(self) -> int:
-        return self._busy
-
-    def start(self, job: _Job) -> bool:
-        """Begin the job; False when all threads are busy (some of them past their deadline)."""
-        with self._lock:
-            if self._busy >= self._limit:
-                return False
-            self._busy += 1
-            if self._busy > self._threads:
-                self._threads += 1
-                threading.Thread(target=self._work, name="gress-call", daemon=True).start()
-        self._jobs.put(job)
-        return True
-
-    def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            job.run()
-            with self._lock:
-                self._busy -= 1
-            job.under_way.release()  # last: who waits for it may call again at once
-
-
-class _Pace:
-    """Whether the calls of a step have been within their deadline lately."""
-
-    def __init__(self, deadline_s: float, *, warmed_up: bool) -> None:
-        self._deadline_s = deadline_s
-        self._in_time = TRUSTED_CALLS if warmed_up else 0
-
-    @property
-    def trusted(self) -> bool:
-        return self._in_time >= TRUSTED_CALLS
-
-    def saw(self, elapsed_s: float) -> None:
-        """A late call takes all trust away."""
-        self._in_time = self._in_time + 1 if elapsed_s <= self._deadline_s else 0
+    def __init__(self, operator: Operator[Any]) -> None:
+        self.pace = Pace(operator.deadline_s, warmed_up=operator.warmed_up)
+        self.threads = Threads(operator.max_concurrency)
 
 
 class Calls:
-    """Runs ``process``: on the spot, or in a thread with a deadline and a fallback.
+    """Runs ``process``: on the spot, in a thread with a deadline, or in part beside the loop.
 
     A step with a deadline starts in a thread, while the caller's own thread waits for at most the
     deadline. After so many calls in time, or a warm-up that stands for them, calls are made on the
     spot: to hand one over costs more than it takes. One that is late there keeps its answer, since
     a fallback would not be sooner, and the step goes back to a thread.
+
+    A call that is expected to take long is awaited, if its operator has ``stages`` and there is a
+    second core: its work is done in a thread while the loop goes on with other partitions.
     """
 
-    def __init__(self, clock: Clock, metrics: PrometheusMetrics) -> None:
+    def __init__(self, clock: Clock, metrics: PrometheusMetrics, cores: int | None = None) -> None:
         self._clock = clock
         self._metrics = metrics
-        self._threads: dict[str, _Threads] = {}
-        self._paces: dict[str, _Pace] = {}
+        self._overlaps = (_cores() if cores is None else cores) > 1
+        self._lanes: dict[str, _Lane] = {}
 
-    def run(self, call: Call) -> Output:
-        """The operator's output, or its fallback. Raises what ``process`` raises."""
-        operator = call.step.operator
+    def run(self, call: Call) -> Output | Coroutine[Any, Any, Output]:
+        """The operator's output, or its fallback; or one to await. Raises what ``process`` raises.
+
+        An output that is awaited may not overtake, nor be overtaken by, another of its operator.
+        """
+        operator, rows = call.step.operator, len(call.batch)
+        lane = self._lane(call.step)
+        if lane.pace.trusted and self._overlaps and lane.pace.long(rows):
+            stages = operator.stages(call.batch)
+            if stages is not None:
+                return self._beside(call, lane, stages)
         started = self._clock.monotonic()
-        deadline_s = operator.deadline_s
-        if deadline_s is None:
+        if lane.pace.trusted:
             output = operator.process(call.batch)
+        elif lane.threads.full:
+            return operator.fallback(call.batch, "overload")  # says nothing of the pace
         else:
-            output = self._by(deadline_s, call, started)
+            output = self._in_thread(call, lane)
         elapsed = self._clock.monotonic() - started
-        self._metrics.record(STEP_TIME, elapsed, (call.step.name,))
-        for metric, labels in operator.timers:
-            self._metrics.record(metric, elapsed * metric.per_second, labels)
+        lane.pace.saw(rows, elapsed)
+        self._measure(call, elapsed)
         return output
 
-    @property
-    def _busy(self) -> int:
-        return sum(threads.busy for threads in self._threads.values())
+    def _lane(self, step: Step) -> _Lane:
+        lane = self._lanes.get(step.name)
+        if lane is None:
+            lane = self._lanes[step.name] = _Lane(step.operator)
+        return lane
 
-    def _by(self, deadline_s: float, call: Call, started: float) -> Output:
-        pace = self._paces.get(call.step.name)
-        if pace is None:
-            warmed_up = call.step.operator.warmed_up
-            pace = self._paces[call.step.name] = _Pace(deadline_s, warmed_up=warmed_up)
-        if pace.trusted:
-            output = call.step.operator.process(call.batch)
-        else:
-            output = self._in_thread(call, deadline_s)
-        pace.saw(self._clock.monotonic() - started)
-        return output
-
-    def _in_thread(self, call: Call, deadline_s: float) -> Output:
+    def _in_thread(self, call: Call, lane: _Lane) -> Output:
+        """Hold the loop for at most the deadline."""
         operator = call.step.operator
-        threads = self._threads.get(call.step.name)
-        if threads is None:
-            threads = self._threads[call.step.name] = _Threads(operator.max_concurrency)
-        job = _Job(operator, call.batch)
-        if not threads.start(job):
-            return operator.fallback(call.batch, "overload")
-        self._metrics.record(ACTIVE_PREDICTIONS, self._busy)
-        in_time = job.under_way.acquire(timeout=deadline_s)
-        self._metrics.record(ACTIVE_PREDICTIONS, self._busy)
+        assert operator.deadline_s is not None
+        job = _Job(partial(operator.process, call.batch))
+        under_way = threading.Lock()  # a bare lock: an Event costs several times as much
+        under_way.acquire()
+        lane.threads.start(job.run, under_way.release)
+        self._count()
+        in_time = under_way.acquire(timeout=operator.deadline_s)
+        self._count()
         if not in_time:
+            lane.pace.gave_up()
             return operator.fallback(call.batch, "timeout")
-        if job.error is not None:
-            raise job.error
-        assert job.output is not None
-        return job.output
+        output: Output = job.result()
+        return output
+
+    async def _beside(self, call: Call, lane: _Lane, stages: Stages) -> Output:
+        """The stages on the loop, their work in a thread; late is what computes for too long."""
+        operator = call.step.operator
+        jobs: list[_Job] = []
+
+        async def do(work: Work) -> Any:
+            jobs.append(job := _Job(work))
+            await self._finished(job, lane)
+            return job.result()
+
+        started = self._clock.monotonic()
+        patience = asyncio.timeout(None if operator.deadline_s is None else PATIENCE_S)
+        try:
+            async with patience:
+                output = await drive_stages(stages, do)
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            lane.pace.gave_up()
+            output = operator.fallback(call.batch, "timeout")
+        else:
+            lane.pace.saw(len(call.batch), sum(job.cpu_s for job in jobs))
+        self._measure(call, self._clock.monotonic() - started)
+        return output
+
+    async def _finished(self, job: _Job, lane: _Lane) -> None:
+        """Do the job in a thread of the lane and wait for it without holding the loop."""
+        loop = asyncio.get_running_loop()
+        finished = loop.create_future()
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(_set, finished)
+
+        lane.threads.start(job.run, tell)
+        self._count()
+        try:
+            await finished
+        finally:
+            self._count()
+
+    def _count(self) -> None:
+        busy = sum(lane.threads.busy for lane in self._lanes.values())
+        self._metrics.record(ACTIVE_PREDICTIONS, busy)
+
+    def _measure(self, call: Call, elapsed_s: float) -> None:
+        self._metrics.record(STEP_TIME, elapsed_s, (call.step.name,))
+        for metric, labels in call.step.operator.timers:
+            self._metrics.record(metric, elapsed_s * metric.per_second, labels)
+
+
+def _set(finished: asyncio.Future[None]) -> None:
+    if not finished.done():  # else nobody waits any more
+        finished.set_result(None)
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

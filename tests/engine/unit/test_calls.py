@@ -13,7 +13,8 @@ import pytest
 from gress_ml.adapters.clock import ManualClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.batch import Batch
-from gress_ml.engine.calls import TRUSTED_CALLS, Calls
+from gress_ml.engine.calls import Calls
+from gress_ml.engine.pace import TRUSTED_CALLS
 from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME, Kind, Metric
 from gress_ml.operator import Operator, OperatorConfig, Output
 from gress_ml.runtime.plan import Call, Step
@@ -90,7 +91,9 @@ def stuck() -> Iterator[threading.Event]:
 
 
 def run(calls: Calls, operator: Doing, step: str = "step") -> dict[str, object]:
-    return dict(calls.run(Call(Step(step, operator, "in"), BATCH)).logs[0])
+    output = calls.run(Call(Step(step, operator, "in"), BATCH))
+    assert isinstance(output, Output)
+    return dict(output.logs[0])
 
 
 def test_without_a_deadline_the_call_is_made_on_the_spot(calls: Calls) -> None:
@@ -160,7 +163,7 @@ def test_what_the_call_raises_is_raised_to_the_caller(calls: Calls, error: BaseE
     with pytest.raises(type(error)):
         run(calls, Doing(fail))
     with pytest.raises(type(error)):
-        run(calls, Doing(fail, deadline_s=None))
+        run(calls, Doing(fail, deadline_s=None), step="another")
     assert run(calls, Doing())["by"] == "process"  # the thread lives
 
 
@@ -195,7 +198,7 @@ import numpy as np
 from test_calls import BATCH, Doing, run
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
-from gress_ml.engine.calls import TRUSTED_CALLS, Calls
+from gress_ml.engine.calls import Calls
 
 hang = Doing(lambda: threading.Event().wait(), deadline_s=0.05)
 print(run(Calls(SystemClock(), PrometheusMetrics()), hang)["by"])
@@ -226,6 +229,14 @@ def test_a_call_on_the_spot_past_its_deadline_has_its_answer_and_trust_is_gone(
     assert run(calls, Doing(lambda: clock.advance(5.1)))["by"] == "process"
     after = run(calls, Doing())
     assert (after["by"], after["thread"] == threading.get_ident()) == ("process", False)
+
+
+def test_answers_of_the_fallback_earn_no_trust(calls: Calls, stuck: threading.Event) -> None:
+    """A model that hangs must not be called on the spot: the whole worker would hang with it."""
+    hanging = Doing(lambda: stuck.wait(10), deadline_s=0.02)
+    assert run(calls, hanging)["by"] == "timeout"
+    answers = {run(calls, hanging)["by"] for _ in range(TRUSTED_CALLS + 1)}
+    assert answers == {"overload"}
 
 
 def test_a_step_that_was_warmed_up_begins_on_the_spot(calls: Calls) -> None:
