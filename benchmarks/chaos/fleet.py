@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
+from benchmarks.chaos.instruments.clock import WallClock
 from benchmarks.chaos.subject import PROJECT
 from gress_ml.dev.port import free_ports
 
@@ -36,6 +37,7 @@ class WorkerOptions:
     bootstrap: str
     session_timeout_s: float
     static_membership: bool
+    clocks_may_jump: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -51,6 +53,10 @@ class Fleet:
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._crashes: list[str] = []
         logs.mkdir(parents=True, exist_ok=True)
+        #: The time of day of each worker, where clocks may jump.
+        self.clocks: Mapping[int, WallClock] = {}
+        if options.clocks_may_jump:
+            self.clocks = {n: WallClock(logs / f"{name}-{n}.clock") for n in range(size + 1)}
 
     def start(self) -> None:
         """All workers."""
@@ -112,7 +118,7 @@ class Fleet:
             self._running[number] = subprocess.Popen(
                 [*_GRESS, "worker", str(options.topology), *arguments],
                 cwd=PROJECT,
-                env={**os.environ, **options.environment},
+                env={**os.environ, **options.environment, **self._clock_environment(number)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -125,6 +131,9 @@ class Fleet:
     def suspicions(self) -> list[str]:
         """Other lines that may not be in a log."""
         return list(self._lines_with(_SUSPECT))
+
+    def _clock_environment(self, number: int) -> Mapping[str, str]:
+        return self.clocks[number].environment if self.clocks else {}
 
     def _wait(self, number: int, worker: subprocess.Popen[bytes]) -> None:
         try:

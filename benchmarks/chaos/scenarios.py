@@ -11,25 +11,46 @@ from benchmarks.chaos.subject import SELECTOR, WINDOWS
 from benchmarks.chaos.troubles.brokers import KILL_BROKER, RESTART_BROKER
 from benchmarks.chaos.troubles.network import CutNetwork, SilentNetwork, SlowNetwork
 from benchmarks.chaos.troubles.stores import FullDisk, KillOnFullDisk, RedisAway
-from benchmarks.chaos.troubles.workers import FreezeWorker, Join, KillWorker, Leave, RestartWorker
+from benchmarks.chaos.troubles.workers import (
+    CLOCK_BACK,
+    CLOCK_FORWARD,
+    FreezeWorker,
+    Join,
+    KillWorker,
+    Leave,
+    RestartWorker,
+)
 
 _ALL = (
-    Scenario("kill", ((KillWorker(), 12),), events=130_000),
-    Scenario("rolling", ((RestartWorker(), 12),), events=110_000, rest_s=6.0),
-    Scenario("zombie", ((FreezeWorker(), 6),), events=100_000, rest_s=5.0),
-    Scenario("scale", ((Join(), 6), (Leave(), 6)), events=110_000, rest_s=5.0),
+    Scenario("kill", ((KillWorker(), 12),), events=125_000),
+    Scenario("rolling", ((RestartWorker(), 10),), events=100_000, rest_s=6.0),
+    Scenario("zombie", ((FreezeWorker(), 6),), events=90_000, rest_s=5.0),
+    Scenario("scale", ((Join(), 5), (Leave(), 5)), events=100_000, rest_s=5.0),
     Scenario(
         "static",
-        ((KillWorker(), 6), (RestartWorker(), 4)),
-        events=90_000,
+        ((KillWorker(), 5), (RestartWorker(), 3)),
+        events=80_000,
         rest_s=7.0,
         static_membership=True,
     ),
     Scenario("broker", ((RESTART_BROKER, 4), (KILL_BROKER, 4)), events=100_000, rest_s=12.0),
     Scenario(
+        "cluster",
+        ((RESTART_BROKER, 3), (KILL_BROKER, 3), (KillWorker(), 2)),
+        events=80_000,
+        needs=Needs(brokers=3),
+    ),
+    Scenario(
+        "network",
+        ((SlowNetwork(), 3), (CutNetwork(), 3), (SilentNetwork(), 2)),
+        events=85_000,
+        rest_s=6.0,
+        needs=Needs(network=True),
+    ),
+    Scenario(
         "redis",
-        ((RedisAway(), 6),),
-        events=60_000,
+        ((RedisAway(), 5),),
+        events=50_000,
         rest_s=4.0,
         subjects=(SELECTOR,),
         needs=Needs(redis=True),
@@ -44,29 +65,23 @@ _ALL = (
         needs=Needs(small_disk=True),
     ),
     Scenario(
-        "network",
-        ((SlowNetwork(), 3), (CutNetwork(), 3), (SilentNetwork(), 2)),
-        events=90_000,
-        rest_s=6.0,
-        needs=Needs(network=True),
-    ),
-    Scenario(
-        "cluster",
-        ((RESTART_BROKER, 4), (KILL_BROKER, 4), (KillWorker(), 2)),
-        events=90_000,
-        needs=Needs(brokers=3),
+        "clock",
+        ((CLOCK_FORWARD, 3), (CLOCK_BACK, 3)),
+        events=60_000,
+        rest_s=4.0,
+        needs=Needs(clocks=True),
     ),
     Scenario(
         "mixed",
         (
-            (KillWorker(), 6),
-            (RestartWorker(), 4),
+            (KillWorker(), 5),
+            (RestartWorker(), 3),
             (FreezeWorker(), 2),
-            (Join(), 2),
+            (Join(), 1),
             (RESTART_BROKER, 1),
             (KILL_BROKER, 1),
         ),
-        events=170_000,
+        events=120_000,
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -27,6 +27,7 @@ class Needs:
     brokers: int = 1
     network: bool = False  # whether workers reach the brokers through proxies
     redis: bool = False
+    clocks: bool = False  # whether the clocks of workers may jump
     small_disk: bool = False  # whether checkpoints lie on a disk that can be full
 
 

@@ -153,6 +153,7 @@ class Storm:
             self._stage.workers_bootstrap,
             self._scenario.session_timeout_s,
             self._scenario.static_membership,
+            self._scenario.needs.clocks,
             self._stage.environment,
         )
         return Fleet(lane.name, workers, options, self._folder)

@@ -91,3 +91,25 @@ class Leave:
 
     def heal(self, ground: Ground, worker: int) -> None:
         ground.fleet.spawn(worker)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """The time of day of a worker jumps, and later it is set right."""
+
+    name: str
+    seconds: float
+    kind: Kind = Kind.OTHER
+    healing: Kind | None = Kind.OTHER
+    lasts_s: float = 4.0
+    shared: bool = False
+
+    def start(self, ground: Ground, worker: int) -> None:
+        ground.fleet.clocks[worker].jump(self.seconds)
+
+    def heal(self, ground: Ground, worker: int) -> None:
+        ground.fleet.clocks[worker].heal()
+
+
+CLOCK_FORWARD = ClockJump("clock an hour ahead", 3600.0)
+CLOCK_BACK = ClockJump("clock an hour back", -3600.0)
