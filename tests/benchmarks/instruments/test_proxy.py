@@ -1,25 +1,18 @@
-"""The network between a client and a server, on real sockets and a real Redis."""
+"""The network between a client and a server, on real sockets."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 import pytest
-import redis
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from benchmarks.chaos.instruments.proxy import Proxy
 from gress_ml.dev.port import LOOPBACK, free_ports
 
 _PAYLOAD = bytes(range(256)) * 4096  # 1 MiB in which a changed order shows
-_ONCE = Retry(NoBackoff(), 0)
 
 
 class Echo:
@@ -222,22 +215,3 @@ def test_nothing_is_left_of_a_proxy(ports: tuple[int, ...], echo: Echo) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "proxy"]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((LOOPBACK, ports[0]))
-
-
-async def test_redis_behind_a_silent_network_times_out_and_is_there_again(
-    redis_url: str, topic_name: str
-) -> None:
-    port, target = free_ports(1)[0], urlsplit(redis_url).port
-    assert target is not None
-    with Proxy(port, target) as proxy:
-        client = Redis(port=port, socket_timeout=0.3, retry=_ONCE)
-        async with client:
-            await client.set(topic_name, b"row", ex=60)
-            proxy.stall()
-            with pytest.raises(redis.TimeoutError):
-                await client.get(topic_name)
-            proxy.heal()
-            assert await asyncio.wait_for(client.get(topic_name), 10) == b"row"
-            proxy.cut()
-            with pytest.raises(redis.ConnectionError):
-                await client.get(topic_name)
