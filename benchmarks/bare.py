@@ -1,48 +1,48 @@
 """Bare: a plain aiokafka loop without a framework, as one would write it by hand.
 
-``python -m benchmarks.bare BOOTSTRAP GROUP`` works ``dwcp.transfers`` until SIGTERM. At least once:
-an offset is committed, every 200 ms, when all that was made from it is acknowledged.
+``python -m benchmarks.bare`` works ``dwcp.transfers`` until SIGTERM. At least once: an offset is
+committed, every 200 ms, when all that was made from it is acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from benchmarks.decide import Decide
-from benchmarks.topics import DECISIONS, TRANSFERS
+from benchmarks.peers.names import BROKER, DECISIONS, GROUP, TRANSFERS, decision_ids
 
 COMMIT_S = 0.2
 MOST_RECORDS = 2048
+PRODUCER = {
+    "acks": "all",
+    "enable_idempotence": True,
+    "max_batch_size": 1_000_000,
+    "max_request_size": 16_000_000,
+    "linger_ms": 0,
+}
 
 #: Batches on their way, per partition: the answer to wait for, and the offset after the batch.
 Flights = Mapping[TopicPartition, deque[tuple[asyncio.Future[Any], int]]]
 
 
-async def work(bootstrap: str, group: str) -> None:
+async def work() -> None:
     """Decide all that comes until the process is told to end."""
     decide = Decide()
     consumer = AIOKafkaConsumer(
         TRANSFERS,
-        bootstrap_servers=bootstrap,
-        group_id=group,
+        bootstrap_servers=BROKER,
+        group_id=GROUP,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        max_batch_size=1_000_000,
-        max_request_size=16_000_000,
-        linger_ms=0,
-    )
+    producer = AIOKafkaProducer(bootstrap_servers=BROKER, **PRODUCER)
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with consumer, producer:
@@ -67,16 +67,26 @@ async def _loop(
 async def _send(
     decide: Decide, producer: AIOKafkaProducer, tp: TopicPartition, records: Sequence[Any]
 ) -> asyncio.Future[Any]:
-    bodies = decide(tp.topic, tp.partition, [r.offset for r in records], [r.value for r in records])
+    # the same number of partitions and the same keys: the input's partition is the output's
+    for batch in batches_of(decide, producer, records):
+        sent: asyncio.Future[Any] = await producer.send_batch(
+            batch, DECISIONS, partition=tp.partition
+        )
+    return sent
+
+
+def batches_of(
+    decide: Decide, producer: AIOKafkaProducer, records: Sequence[Any]
+) -> Iterator[BatchBuilder]:
+    """The decisions of a partition's records as record batches; one, unless they are very large."""
+    ids = decision_ids(records[0].partition, [record.offset for record in records])
     batch = producer.create_batch()
-    for record, body in zip(records, bodies, strict=True):
+    for record, body in zip(records, decide(ids, [r.value for r in records]), strict=True):
         if batch.append(key=record.key, value=body, timestamp=None) is None:
-            await producer.send_batch(batch, DECISIONS, partition=tp.partition)
+            yield batch
             batch = producer.create_batch()
             batch.append(key=record.key, value=body, timestamp=None)
-    # the same number of partitions and the same keys: the input's partition is the output's
-    sent: asyncio.Future[Any] = await producer.send_batch(batch, DECISIONS, partition=tp.partition)
-    return sent
+    yield batch
 
 
 async def _commit_always(consumer: AIOKafkaConsumer, flights: Flights) -> None:
@@ -97,4 +107,4 @@ async def _commit(consumer: AIOKafkaConsumer, flights: Flights) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(*sys.argv[1:]))
+    asyncio.run(work())

@@ -2,96 +2,219 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
-import psutil
+from benchmarks.peers.environment import PYTHON as PEERS_PYTHON
+from benchmarks.topics import BAD_DLQ, BAD_TRANSFERS, DECISIONS, TRANSFERS
 
 ROOT = Path(__file__).parents[1]
 TOPOLOGY = ROOT / "topologies" / "compression_selector.yaml"
 _BIN = Path(sys.executable).parent
-_GRACE_S = 30.0
+FAST, SLOW = 10_000, 1_000  # events per second of the open loop
+
+
+class Kind(StrEnum):
+    """What a contender is there for."""
+
+    GRESS = "gress-ml"
+    BARE = "bare loop"  # the limit: the same work without a framework
+    PEER = "peer"
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """How to start one. ``{broker}`` and ``{home}`` are filled in."""
+    """How to start one, and what to know about it.
 
+    In ``argv`` and ``before``, ``{broker}`` is the broker, ``{project}`` the folder with the
+    variants of the topology, and ``{fresh}`` an empty folder for this start alone.
+    """
+
+    key: str  # in bench.json and for --only
     name: str
-    group: str
+    kind: Kind
+    package: str  # whose version is shown
+    settings: str
     argv: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    before: Sequence[str] = ()  # a command to run first
+    reads: str = TRANSFERS
+    writes: Sequence[str] = (DECISIONS,)  # each event makes one record in one of them
+    transactional: bool = False
+    fewer: int = 1  # a slow one shows its pace in so many times fewer events
+    rates: Sequence[int] = ()  # of the open loop; those that it can bear
 
+    @property
+    def group(self) -> str:
+        return f"bench-{self.key}"
+
+    @property
+    def in_peers(self) -> bool:
+        """Whether it needs the peers' environment."""
+        return self.argv[0] == str(PEERS_PYTHON)
+
+
+def _gress(key: str) -> list[str]:
+    topology = "{project}/topologies/" + f"{key}.yaml"
+    return [
+        *(str(_BIN / "gress"), "worker", topology),
+        *("--kafka", "{broker}", "--http-port", "0"),
+    ]
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _peer(module: str, *arguments: str) -> list[str]:
+    return [str(PEERS_PYTHON), "-m", module, *arguments]
+
+
+def _faust(module: str) -> list[str]:
+    return [
+        *(str(_BIN / "faust"), "-A", f"benchmarks.peers.{module}", "-D", "{fresh}"),
+        *("worker", "--without-web", "-l", "warn"),
+    ]
+
+
+def _bytewax(module: str) -> list[str]:
+    return _peer(
+        "bytewax.run", f"benchmarks.peers.{module}", "-r", "{fresh}", "-s", "30", "-b", "0"
+    )
+
+
+_BYTEWAX_STORE = _peer("bytewax.recovery", "{fresh}", "1")
 
 GRESS = Contender(
     "gress",
-    "compression-selector",  # the topology's name
-    [str(_BIN / "gress"), "worker", str(TOPOLOGY), "--kafka", "{broker}", "--http-port", "0"],
+    "gress-ml",
+    Kind.GRESS,
+    "gress-ml",
+    "the topology as it ships; commit 200 ms",
+    _gress("gress"),
+    rates=(FAST, SLOW),
 )
 BARE = Contender(
-    "bare aiokafka loop",
-    "bench-bare",
-    [sys.executable, "-m", "benchmarks.bare", "{broker}", "bench-bare"],
+    "bare",
+    "bare aiokafka",
+    Kind.BARE,
+    "aiokafka",
+    "getmany(2048), msgspec, send_batch; commit 200 ms",
+    _python("benchmarks.bare"),
+    rates=(FAST,),
 )
-STOCK_FAUST = Contender(
-    "stock Faust",
-    "bench-stock",
-    [
-        *(str(_BIN / "faust"), "-A", "benchmarks.stock_faust", "-D", "{home}/faust"),
-        *("worker", "--without-web", "-l", "warn"),
-    ],
-    {"BENCH_BROKER": "{broker}", "BENCH_GROUP": "bench-stock"},
+CONTENDERS = (
+    GRESS,
+    BARE,
+    Contender(
+        "bare_confluent",
+        "bare confluent-kafka, orjson",
+        Kind.BARE,
+        "confluent-kafka",
+        "consume(512), orjson without checks, produce, linger 1 ms; commit 200 ms",
+        _python("benchmarks.bare_confluent", "plain"),
+        rates=(FAST,),
+    ),
+    Contender(
+        "bare_confluent_typed",
+        "bare confluent-kafka, msgspec",
+        Kind.BARE,
+        "confluent-kafka",
+        "the same with msgspec, types and ranges checked",
+        _python("benchmarks.bare_confluent", "typed"),
+    ),
+    Contender(
+        "bytewax_batched",
+        "Bytewax, in batches",
+        Kind.PEER,
+        "bytewax",
+        "flat_map_batch, batch_size 2048, msgspec; recovery store, snapshot 30 s",
+        _bytewax("bytewax_batches"),
+        _BYTEWAX_STORE,
+        rates=(FAST,),
+    ),
+    Contender(
+        "bytewax",
+        "Bytewax, as documented",
+        Kind.PEER,
+        "bytewax",
+        "map per event, batch_size 1000 (default); recovery store, snapshot 30 s",
+        _bytewax("bytewax_events"),
+        _BYTEWAX_STORE,
+        fewer=5,
+        rates=(SLOW,),
+    ),
+    Contender(
+        "quix_batched",
+        "Quix Streams, in batches",
+        Kind.PEER,
+        "quixstreams",
+        "BatchingSink, commit_every 2048 or 0.1 s, msgspec",
+        _peer("benchmarks.peers.quix_batches"),
+        fewer=3,
+        rates=(SLOW,),
+    ),
+    Contender(
+        "quix",
+        "Quix Streams, as documented",
+        Kind.PEER,
+        "quixstreams",
+        "apply per event, to_topic; commit 5 s (default)",
+        _peer("benchmarks.peers.quix_events"),
+        fewer=8,
+        rates=(SLOW,),
+    ),
+    Contender(
+        "faust_take",
+        "Faust, in batches",
+        Kind.PEER,
+        "faust-streaming",
+        "take_events(256, 10 ms), msgspec, topic.send per event; commit 2.8 s (default)",
+        _faust("faust_take"),
+        fewer=20,
+        rates=(SLOW,),
+    ),
+    Contender(
+        "faust_stock",
+        "Faust, as documented",
+        Kind.PEER,
+        "faust-streaming",
+        "async for per event, topic.send; commit 2.8 s (default)",
+        _faust("faust_events"),
+        fewer=25,
+        rates=(SLOW,),
+    ),
+    Contender(
+        "exactly_once",
+        "gress-ml, exactly once",
+        Kind.GRESS,
+        "gress-ml",
+        "guarantee: exactly_once, commit_interval: 100ms; read_committed",
+        _gress("exactly_once"),
+        transactional=True,
+        rates=(FAST,),
+    ),
+    Contender(
+        "bare_exactly_once",
+        "bare aiokafka, exactly once",
+        Kind.BARE,
+        "aiokafka",
+        "a transactional producer per partition, commit 100 ms; read_committed",
+        _python("benchmarks.bare_transactions"),
+        transactional=True,
+        rates=(FAST,),
+    ),
+    Contender(
+        "bad_1pct",
+        "gress-ml, 1 % of the events damaged",
+        Kind.GRESS,
+        "gress-ml",
+        "as gress-ml; one event in 100 is cut short and becomes a dead letter",
+        _gress("bad_1pct"),
+        reads=BAD_TRANSFERS,
+        writes=(DECISIONS, BAD_DLQ),
+    ),
 )
-
-
-class Running:
-    """A contender's process. Use ``with``: it is ended as an operator would, with SIGTERM."""
-
-    def __init__(self, contender: Contender, broker: str, home: Path) -> None:
-        self.contender = contender
-        self._log = home / f"{contender.group}.log"
-        places = {"broker": broker, "home": str(home)}
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [part.format(**places) for part in contender.argv],
-                cwd=ROOT,
-                env=os.environ | {k: v.format(**places) for k, v in contender.environment.items()},
-                stdout=log,
-                stderr=log,
-            )
-        self.started_at = time.perf_counter()
-        self._seen = psutil.Process(self._process.pid)
-
-    def __enter__(self) -> Running:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    @property
-    def cpu_s(self) -> float:
-        """CPU seconds that the process has used so far."""
-        times = self._seen.cpu_times()
-        return float(times.user + times.system)
-
-    @property
-    def rss_mb(self) -> float:
-        """Memory that the process holds now."""
-        return float(self._seen.memory_info().rss) / 1e6
-
-    def check(self) -> None:
-        """Raises RuntimeError, with the end of its log, when it is no longer there."""
-        if self._process.poll() is not None:
-            tail = self._log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{self.contender.name} ended by itself:\n{tail}")
+BY_KEY = {contender.key: contender for contender in CONTENDERS}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.contenders import ROOT, Contender, Running
+from benchmarks.contenders import ROOT, Contender
+from benchmarks.running import Running
 from benchmarks.topics import DECISIONS, TRANSFERS, Topics
 
-RATE = 10_000
 WARM_UP_S = 2.0
 _PATIENCE_S = 120.0
 
@@ -27,8 +27,10 @@ class Delay:
     lost: int  # events without a decision
 
 
-def measure(contender: Contender | None, topics: Topics, home: Path, seconds: float) -> Delay:
-    """At ``RATE`` events per second; None is no worker at all: what Kafka itself takes."""
+def measure(
+    contender: Contender | None, rate: int, topics: Topics, home: Path, seconds: float
+) -> Delay:
+    """At ``rate`` events per second; None is no worker at all: what Kafka itself takes."""
     topics.empty()
     if contender is not None:
         topics.forget(contender.group)
@@ -36,14 +38,14 @@ def measure(contender: Contender | None, topics: Topics, home: Path, seconds: fl
         if contender is not None:
             life.enter_context(Running(contender, topics.bootstrap, home))
         topic = TRANSFERS if contender is None else DECISIONS
-        return _open_loop(topics.bootstrap, topic, seconds)
+        return _open_loop(topics.bootstrap, topic, rate, seconds)
 
 
-def _open_loop(broker: str, topic: str, seconds: float) -> Delay:
+def _open_loop(broker: str, topic: str, rate: int, seconds: float) -> Delay:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.open_loop", broker, topic),
-            *(str(RATE), str(seconds + WARM_UP_S), str(WARM_UP_S)),
+            *(str(rate), str(seconds + WARM_UP_S), str(WARM_UP_S)),
         ],
         cwd=ROOT,
         capture_output=True,

@@ -11,7 +11,16 @@ import psutil
 
 from gress_ml.dev.settings import KAFKA_VERSION
 
-_PACKAGES = ("aiokafka", "faust-streaming", "onnxruntime", "ai-edge-litert", "msgspec", "numpy")
+_PACKAGES = (
+    "aiokafka",
+    "confluent-kafka",
+    "faust-streaming",
+    "onnxruntime",
+    "ai-edge-litert",
+    "msgspec",
+    "orjson",
+    "numpy",
+)
 
 
 def describe_machine() -> list[tuple[str, str]]:

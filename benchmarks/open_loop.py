@@ -17,7 +17,8 @@ import numpy as np
 import orjson
 from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 
-from benchmarks.topics import PARTITIONER, PARTITIONS, TRANSFERS
+from benchmarks.peers.names import PARTITIONER, TRANSFERS
+from benchmarks.topics import PARTITIONS
 from benchmarks.transfers import Template, make_templates, request_number
 
 TICK_S = 0.001

@@ -1,4 +1,4 @@
-"""Same decisions: whether two contenders answered the same events with the same words."""
+"""Same decisions: whether a contender answered events as the code by hand does, word for word."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from benchmarks.topics import DECISIONS
+from benchmarks.decide import Decide
 
 Decisions = Mapping[str, dict[str, Any]]  # by decision_id, which names the event
+Offsets = Mapping[TopicPartition, int]
 
 #: Reasons that depend on how long the model took, not on the event alone.
 _BY_CLOCK = frozenset({"timeout", "overload"})
@@ -38,21 +39,33 @@ def compare(one: Decisions, other: Decisions) -> Agreement:
     return Agreement(len(in_time), different, len(both) - len(in_time))
 
 
-async def read_decisions(bootstrap: str, since: Mapping[int, int], count: int) -> Decisions:
-    """The first decisions of each partition of the topic from these offsets on."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    found: dict[str, dict[str, Any]] = {}
+async def read_decisions(bootstrap: str, since: Offsets, count: int) -> Decisions:
+    """The first decisions of each partition from these offsets on."""
+    records = await _read(bootstrap, since, count)
+    return {one["decision_id"]: one for one in (orjson.loads(r.value) for r in records)}
+
+
+async def decide_by_hand(bootstrap: str, since: Offsets, count: int) -> Decisions:
+    """What ``Decide`` makes of the first events of each partition; those it cannot read are not."""
+    records = [r for r in await _read(bootstrap, since, count) if r.value.endswith(b"}")]
+    ids = [f"{record.topic}-{record.partition}-{record.offset}" for record in records]
+    bodies = Decide()(ids, [record.value for record in records])
+    return dict(zip(ids, map(orjson.loads, bodies), strict=True))
+
+
+async def _read(bootstrap: str, since: Offsets, count: int) -> list[Any]:
+    """Up to so many records of each partition."""
+    found: list[Any] = []
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed")
     async with consumer:
-        for partition, offset in since.items():
-            tp = TopicPartition(DECISIONS, partition)
+        for tp, offset in since.items():
             consumer.assign([tp])
             consumer.seek(tp, offset)
             records: list[Any] = []
             while len(records) < count:
-                got = await consumer.getmany(tp, timeout_ms=2000, max_records=count)
+                got = await consumer.getmany(tp, timeout_ms=1000, max_records=count)
                 if not got:
                     break
                 records += got[tp]
-            decisions = [orjson.loads(record.value) for record in records[:count]]
-            found |= {decision["decision_id"]: decision for decision in decisions}
+            found += records[:count]
     return found

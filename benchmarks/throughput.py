@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contenders import Contender, Running
-from benchmarks.topics import DECISIONS, Ends, Topics
+from benchmarks.contenders import Contender
+from benchmarks.running import Running
+from benchmarks.topics import Ends, Topics
 
 POLL_S = 0.02
-PATIENCE_S = 240.0
+PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +20,15 @@ class Pace:
     """One repetition of one contender."""
 
     events_per_s: float
-    cpu_us: float  # of the worker process, per event
+    cpu_us: float  # of the worker's process tree, all threads, per event
     rss_mb: float  # at the end
     start_s: float  # from the start of the process to its first decision
 
 
 async def measure(contender: Contender, topics: Topics, home: Path, count: int) -> Pace:
-    """From the first decision to the ``count``-th, by the end offsets of the output topic."""
+    """From the first answer to the ``count``-th, by the end offsets of the output topics."""
     topics.forget(contender.group)
-    async with Ends(topics.bootstrap, DECISIONS) as ends:
+    async with Ends(topics.bootstrap, contender.writes, contender.transactional) as ends:
         before = await ends.total()
         with Running(contender, topics.bootstrap, home) as worker:
             first = await _reach(ends, worker, before + 1)
@@ -43,7 +44,7 @@ async def measure(contender: Contender, topics: Topics, home: Path, count: int) 
 
 
 async def _reach(ends: Ends, worker: Running, wanted: int) -> int:
-    """Wait until the topic has ever had so many records; how many it then had."""
+    """Wait until the topics have ever had so many records; how many it then had."""
     give_up = time.monotonic() + PATIENCE_S
     while (total := await ends.total()) < wanted:
         worker.check()

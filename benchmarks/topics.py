@@ -11,13 +11,14 @@ from confluent_kafka import Producer
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient
 
+from benchmarks.peers.names import DECISIONS, PARTITIONER, TRANSFERS
 from benchmarks.transfers import Template
 from gress_ml.dev.topics import TopicSettings, create_topics
 
-TRANSFERS = "dwcp.transfers"
-DECISIONS = "dwcp.decisions"
+BAD_TRANSFERS = "bench.damaged"
+BAD_DLQ = f"{BAD_TRANSFERS}.dlq"
+BAD_EVERY = 100  # of the events in BAD_TRANSFERS, one in so many is cut short
 PARTITIONS = 4
-PARTITIONER = "murmur2_random"  # librdkafka's name for how Java and aiokafka place a key
 #: The other topics of the topology.
 _OTHERS = ("dwcp.outcomes", "dwcp.transfers.dlq", "dwcp.outcomes.dlq")
 _KAFKA_S = 30.0
@@ -32,12 +33,14 @@ class Topics:
 
     def create(self) -> None:
         """Make all topics of the topology."""
-        wanted = dict.fromkeys((TRANSFERS, DECISIONS, *_OTHERS), TopicSettings(PARTITIONS))
+        topics = (TRANSFERS, DECISIONS, BAD_TRANSFERS, BAD_DLQ, *_OTHERS)
+        wanted = dict.fromkeys(topics, TopicSettings(PARTITIONS))
         control = TopicSettings(1, {"cleanup.policy": "compact"})
         asyncio.run(create_topics(self.bootstrap, {**wanted, "gress.control": control}))
 
-    def fill(self, templates: Sequence[Template], count: int, first: int = 0) -> None:
-        """Send transfers ``first`` up to ``first + count`` and wait until all are there."""
+    def fill(self, topic: str, templates: Sequence[Template], count: int) -> None:
+        """Send so many transfers and wait until all are there; some damaged for BAD_TRANSFERS."""
+        damaged = topic == BAD_TRANSFERS
         producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -47,10 +50,13 @@ class Topics:
                 "queue.buffering.max.messages": 1_000_000,
             }
         )
-        for number, template in enumerate(islice(cycle(templates), count), first):
+        for number, template in enumerate(islice(cycle(templates), count)):
+            body = template.body(number)
+            if damaged and number % BAD_EVERY == 0:
+                body = body[: len(body) // 2]
             while True:
                 try:
-                    producer.produce(TRANSFERS, template.body(number), template.key)
+                    producer.produce(topic, body, template.key)
                     break
                 except BufferError:
                     producer.poll(0.05)
@@ -59,7 +65,7 @@ class Topics:
 
     def empty(self) -> None:
         """Let go of all records that are there now; offsets go on from where they are."""
-        for topic in (TRANSFERS, DECISIONS):
+        for topic in (TRANSFERS, DECISIONS, BAD_TRANSFERS, BAD_DLQ):
             ends = [Place(topic, partition, -1) for partition in range(PARTITIONS)]
             for future in self._admin.delete_records(ends).values():
                 future.result(_KAFKA_S)
@@ -72,11 +78,20 @@ class Topics:
 
 
 class Ends:
-    """How many records a topic has ever had: one cheap request, no reading. Use ``async with``."""
+    """How many records topics have ever had: one cheap request, no reading. Use ``async with``.
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    With ``committed``, those of open transactions do not count. The marker that ends a transaction
+    in a partition has an offset of its own and counts as a record: one per partition and 100 ms.
+    """
+
+    def __init__(self, bootstrap: str, topics: Sequence[str], committed: bool = False) -> None:
+        self._places = [
+            TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)
+        ]
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap,
+            isolation_level="read_committed" if committed else "read_uncommitted",
+        )
 
     async def __aenter__(self) -> Ends:
         await self._consumer.start()
@@ -85,10 +100,10 @@ class Ends:
     async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
 
-    async def now(self) -> dict[int, int]:
+    async def now(self) -> dict[TopicPartition, int]:
         """The end offset of each partition."""
-        ends = await self._consumer.end_offsets(self._partitions)
-        return {tp.partition: end for tp, end in ends.items()}
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._places)
+        return ends
 
     async def total(self) -> int:
         return sum((await self.now()).values())
