@@ -119,6 +119,12 @@ STORE_ERRORS = Metric(
     "gress_ml_store_errors_total", Kind.COUNTER, "Writes that a store did not take.", ("store",)
 )
 COMMITS = Metric("gress_ml_commits_total", Kind.COUNTER, "Offset commits, by result.", ("result",))
+REOPENINGS = Metric(
+    "gress_ml_partition_reopenings_total",
+    Kind.COUNTER,
+    "Partitions opened anew because their transaction was lost.",
+    ("topic",),
+)
 SNAPSHOTS_REFUSED = Metric(
     "gress_ml_snapshots_refused_total",
     Kind.COUNTER,

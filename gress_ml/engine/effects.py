@@ -12,12 +12,8 @@ from typing import Any
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
-from gress_ml.adapters.kafka.producer import (
-    Message,
-    OutputProducer,
-    TooLargeError,
-    partition_of,
-)
+from gress_ml.adapters.kafka.outlet import Outlet
+from gress_ml.adapters.kafka.producer import Message, TooLargeError, partition_of
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
@@ -36,6 +32,9 @@ _TRACE_BYTES = 1024
 #: What is kept of a dead letter that the broker will not take whole: the first of these that it
 #: takes. The headers always travel.
 _KEPT_BYTES = (256 * 1024, 4 * 1024, 0)
+
+
+_Work = Coroutine[Any, Any, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +62,20 @@ class _Source:
 
 
 class Effects:
-    """Performs lookups, outputs, dead letters and feature-store writes for the partitions."""
+    """Performs lookups, outputs, dead letters and feature-store writes for one partition."""
 
     def __init__(
         self,
-        producer: OutputProducer,
+        outlet: Outlet,
         store: FeatureStore,
         metrics: PrometheusMetrics,
         clock: Clock,
     ) -> None:
-        self._producer = producer
+        self._outlet = outlet
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self._writing: dict[Partition, asyncio.Lock] = {}
+        self._writing = asyncio.Lock()
 
     async def fetch(self, lookups: Sequence[Lookup]) -> list[Float32 | None]:
         """One matrix per lookup; None where the store is away."""
@@ -102,7 +101,7 @@ class Effects:
             for produced in result.produced:
                 for sending in await self._addressed(source, produced):
                     begun = await self._begin(source, sending)
-                    pending.append(asyncio.create_task(begun))
+                    pending += map(asyncio.create_task, begun)
         except BaseException:  # cut short: what was begun is not asked for any more
             for task in pending:
                 task.cancel()
@@ -149,38 +148,39 @@ class Effects:
         return [_Sending(produced.topic, target, *part) for target, part in split.items()]
 
     async def _count(self, topic: str) -> int:
-        count = self._producer.known_partitions(topic)
+        count = self._outlet.known_partitions(topic)
         if not count:
             async for attempt in _patiently(topic):
                 with attempt:
-                    count = await self._producer.partitions_of(topic)
+                    count = await self._outlet.partitions_of(topic)
         return count
 
-    async def _begin(self, source: _Source, sending: _Sending) -> Coroutine[Any, Any, None]:
+    async def _begin(self, source: _Source, sending: _Sending) -> list[_Work]:
         """Hand over the first try now, so that order is that of the batches."""
-        delivery = await self._producer.deliver(
-            sending.topic, sending.partition, sending.messages, self._clock.wall_ms()
-        )
-        return self._finish(source, sending, delivery)
+        try:
+            delivery = await self._outlet.deliver(
+                sending.topic, sending.partition, sending.messages, self._clock.wall_ms()
+            )
+        except TooLargeError as error:  # known before it was sent
+            return await self._split(source, sending, error)
+        return [self._finish(source, sending, delivery)]
 
     async def _finish(self, source: _Source, sending: _Sending, delivery: Awaitable[None]) -> None:
         try:
             await delivery
         except TooLargeError as error:
-            await self._split_too_large(source, sending, error)
+            for work in await self._split(source, sending, error):
+                await work
         else:
             self._metrics.record(OUTPUTS, len(sending.messages), (sending.topic,))
 
-    async def _split_too_large(
-        self, source: _Source, sending: _Sending, error: TooLargeError
-    ) -> None:
+    async def _split(self, source: _Source, sending: _Sending, error: TooLargeError) -> list[_Work]:
         """Find the message that the broker refuses; its input becomes the dead letter."""
         if len(sending.messages) == 1:
             dead = DeadLetter(sending.records[0], sending.topic, "output_too_large", str(error))
-            await self._bury(source, [dead])
-            return
-        for half in sending.halves():
-            await (await self._begin(source, half))
+            return [self._bury(source, [dead])]
+        first, second = sending.halves()
+        return [*await self._begin(source, first), *await self._begin(source, second)]
 
     async def _bury(self, source: _Source, dead: Sequence[DeadLetter]) -> None:
         topic, own = source.partition
@@ -192,7 +192,7 @@ class Effects:
         _log_dead(source, dead)
         target = own % await self._count(source.dead_topic)
         try:
-            await (await self._producer.deliver(source.dead_topic, target, letters, now))
+            await (await self._outlet.deliver(source.dead_topic, target, letters, now))
         except TooLargeError:
             for message in letters:
                 await self._bury_shortened(source.dead_topic, target, message)
@@ -201,7 +201,7 @@ class Effects:
         for kept in _KEPT_BYTES:
             message = _shortened(letter, kept)
             try:
-                sent = await self._producer.deliver(
+                sent = await self._outlet.deliver(
                     topic, partition, [message], self._clock.wall_ms()
                 )
                 await sent
@@ -214,9 +214,9 @@ class Effects:
     async def _write(self, source: _Source, writes: Iterable[Write]) -> None:
         """Feature rows are a cache that later events renew: what is not taken is counted.
 
-        One batch of a partition after the other: an older row must not replace a newer one.
+        One batch after the other: an older row must not replace a newer one.
         """
-        async with self._writing.setdefault(source.partition, asyncio.Lock()):
+        async with self._writing:
             for write in writes:
                 try:
                     await self._store.put(write.table, write.fields, write.keys, write.rows)

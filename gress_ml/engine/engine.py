@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
+from gress_ml.adapters.kafka.outlet import Outlet, OutletLostError
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.engine.partition import PartitionRunner, Shell
 from gress_ml.engine.planning import build_plan, task_settings
 from gress_ml.errors import StoreUnavailable
-from gress_ml.metrics import QUEUE_DEPTH
+from gress_ml.metrics import QUEUE_DEPTH, REOPENINGS
 from gress_ml.ports import ModelStore, SavedState
 from gress_ml.record import Record
 from gress_ml.runtime.plan import Plan
@@ -25,10 +28,17 @@ log = structlog.get_logger(__name__)
 #: How long a partition may take to finish when it is taken away. Its group waits no longer than
 #: the rebalance timeout (KIP-62); what is not done by then is read again by the next owner.
 DRAIN_S = 5.0
+#: Before a partition whose transaction was lost is opened again.
+_FIRST_PAUSE_S = 0.05
+_LAST_PAUSE_S = 3.0
+_QUIET_S = 30.0
 
 
 class Engine:
-    """Opens, feeds and drains partitions. ``on_failure`` is told when one cannot go on."""
+    """Opens, feeds and drains partitions.
+
+    ``on_failure`` is told when one cannot go on, ``reopen`` is asked to open one anew.
+    """
 
     def __init__(
         self,
@@ -36,14 +46,19 @@ class Engine:
         models: ModelStore,
         shell: Shell,
         on_failure: Callable[[BaseException], None],
+        reopen: Callable[[Partition], Awaitable[None]],
     ) -> None:
         self.topology = topology
         self._models = models
         self._shell = shell
         self._on_failure = on_failure
+        self._reopen = reopen
         self._inputs = {node.topic: node for node in topology.inputs.values()}
         self._runners: dict[Partition, PartitionRunner] = {}
         self._tasks: dict[Partition, asyncio.Task[None]] = {}
+        self._outlets: dict[Partition, Outlet] = {}  # claimed, not yet opened
+        self._background: set[asyncio.Task[None]] = set()
+        self._pauses: dict[Partition, _Pause] = {}
         self._switches: dict[str, str] = {}
 
     # --- BatchSink --------------------------------------------------------------------------------
@@ -51,6 +66,19 @@ class Engine:
     @property
     def topics(self) -> Collection[str]:
         return self._inputs.keys()
+
+    async def claim(self, partitions: Collection[Partition]) -> None:
+        """Become the only one that writes for these. Raises BrokerUnavailable, KafkaError."""
+        wanted = [p for p in partitions if p not in self._runners]
+        await self._let_go(wanted)
+        opening = [self._shell.outlets.open(partition) for partition in wanted]
+        opened = await asyncio.gather(*opening, return_exceptions=True)
+        for partition, outlet in zip(wanted, opened, strict=True):
+            if not isinstance(outlet, BaseException):
+                self._outlets[partition] = outlet
+        for error in opened:
+            if isinstance(error, BaseException):
+                raise error
 
     async def assigned(self, partition: Partition, committed: int, beginning: int) -> int:
         """Open the partition with the newest state at or before ``committed``.
@@ -79,7 +107,8 @@ class Engine:
             restored=state is not None,
         )
         dead_topic = self._inputs[partition[0]].dead_letters
-        runner = PartitionRunner(partition, plan, task, dead_topic, self._shell)
+        outlet = self._outlets.pop(partition)
+        runner = PartitionRunner(partition, plan, task, dead_topic, outlet, self._shell)
         self._runners[partition] = runner
         self._tasks[partition] = asyncio.create_task(self._run(runner))
         log.info("partition_opened", topic=partition[0], partition=partition[1], offset=committed)
@@ -98,8 +127,8 @@ class Engine:
                 task.cancel()
             if late:
                 log.warning("drain_cut_short", partitions=len(late), after_s=DRAIN_S)
-        for runner in going.values():
-            runner.close()
+        closing = [runner.close() for runner in going.values()]
+        await asyncio.gather(*closing, self._let_go(partitions))
 
     def wants(self, partition: Partition) -> bool:
         runner = self._runners.get((partition[0], partition[1]))
@@ -160,11 +189,48 @@ class Engine:
             log.info("state_restored", topic=partition[0], partition=partition[1], at=state.offset)
         return state
 
+    async def _let_go(self, partitions: Collection[Partition]) -> None:
+        """Close what was claimed and never opened."""
+        going = [self._outlets.pop(p) for p in partitions if p in self._outlets]
+        await asyncio.gather(*(outlet.close() for outlet in going))
+
     async def _run(self, runner: PartitionRunner) -> None:
         try:
             await runner.run()
+        except OutletLostError as error:
+            log.warning("partition_lost", partition=runner.partition, reason=str(error))
+            self._shell.metrics.record(REOPENINGS, 1, (runner.partition[0],))
+            if self._runners.get(runner.partition) is runner:
+                mending = asyncio.create_task(self._mend(runner))
+                self._background.add(mending)
+                mending.add_done_callback(self._background.discard)
         except Exception as error:  # the worker decides what a failure means
             self._on_failure(error)
+
+    async def _mend(self, runner: PartitionRunner) -> None:
+        """Open a partition anew, the later the more often it was needed lately."""
+        pause = self._pauses.setdefault(runner.partition, _Pause())
+        await asyncio.sleep(pause.next(self._shell.clock.monotonic()))
+        if self._runners.get(runner.partition) is not runner:
+            return  # it was taken away meanwhile
+        try:
+            await self._reopen(runner.partition)
+        except Exception as error:
+            self._on_failure(error)
+
+
+@dataclass(slots=True)
+class _Pause:
+    """Waits between the re-openings of a partition: doubled, and short again after a quiet time."""
+
+    _length_s: float = _FIRST_PAUSE_S
+    _last: float = -math.inf
+
+    def next(self, now: float) -> float:
+        quiet = now - self._last > _QUIET_S
+        self._length_s = _FIRST_PAUSE_S if quiet else min(2 * self._length_s, _LAST_PAUSE_S)
+        self._last = now
+        return self._length_s
 
 
 def _control(plan: Plan, switch: str, value: str) -> None:

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
+from gress_ml.adapters.kafka.outlet import Outlet, OutletLostError, Outlets
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.kafka.transport import CommitRefusedError
 from gress_ml.adapters.prometheus import PrometheusMetrics
@@ -19,7 +20,7 @@ from gress_ml.engine.effects import Effects
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
 from gress_ml.metrics import CHECKPOINT_DURATION, COMMITS, END_TO_END, EVENTS
 from gress_ml.operator import Lookup
-from gress_ml.ports import Clock, SavedState, SnapshotStore
+from gress_ml.ports import Clock, FeatureStore, SavedState, SnapshotStore
 from gress_ml.record import Record
 from gress_ml.runtime.plan import Plan, Result
 from gress_ml.runtime.task import (
@@ -35,14 +36,6 @@ from gress_ml.runtime.task import (
 log = structlog.get_logger(__name__)
 
 
-class Committer(Protocol):
-    """Makes an offset the group's own. The one place where a guarantee differs."""
-
-    async def commit(self, partition: Partition, offset: int) -> None:
-        """Raises CommitRefusedError, BrokerUnavailable."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Shell:
     """What all partitions of a worker share."""
@@ -50,8 +43,8 @@ class Shell:
     topology: str
     clock: Clock
     calls: Calls
-    effects: Effects
-    committer: Committer
+    outlets: Outlets
+    features: FeatureStore
     snapshots: SnapshotStore
     metrics: PrometheusMetrics
 
@@ -60,12 +53,20 @@ class PartitionRunner:
     """Works one partition from its assignment to its revocation."""
 
     def __init__(
-        self, partition: Partition, plan: Plan, task: PartitionTask, dead_topic: str, shell: Shell
+        self,
+        partition: Partition,
+        plan: Plan,
+        task: PartitionTask,
+        dead_topic: str,
+        outlet: Outlet,
+        shell: Shell,
     ) -> None:
         self.partition = partition
         self.plan = plan
         self.task = task
         self._dead_topic = dead_topic
+        self._outlet = outlet
+        self._effects = Effects(outlet, shell.features, shell.metrics, shell.clock)
         self._shell = shell
         self._now = shell.clock.monotonic
         self._wakeup: asyncio.Future[None] | None = None
@@ -87,11 +88,12 @@ class PartitionRunner:
         self.task.drain()
         self._wake()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go, also of what is still under way: the next owner reads it again."""
         for background in self._background:
             background.cancel()
         self.plan.close()
+        await self._outlet.close()
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -122,17 +124,17 @@ class PartitionRunner:
         if batch.replay:
             self.task.replayed(batch.end)
             return
-        settled = await self._shell.effects.perform(
+        settled = await self._effects.perform(
             self.partition, batch.records, result, self._dead_topic
         )
-        self.task.launched(batch.end)
+        self.task.launched(batch.end, _size_of(result))
         self._background.add(settled)
         settled.add_done_callback(partial(self._settled, batch))
 
     async def _decide(self, batch: RunBatch) -> Result:
         flow = self.plan.run(*self.partition, batch.records)
         # what is looked up flows into outputs, never into state: a replay does without
-        fetch = _no_answers if batch.replay else self._shell.effects.fetch
+        fetch = _no_answers if batch.replay else self._effects.fetch
         return await drive(flow, self._shell.calls.run, fetch)
 
     def _settled(self, batch: RunBatch, settled: asyncio.Future[Any]) -> None:
@@ -145,7 +147,7 @@ class PartitionRunner:
 
     async def _commit(self, offset: int) -> None:
         try:
-            await self._shell.committer.commit(self.partition, offset)
+            await self._outlet.commit(offset)
         except CommitRefusedError as error:
             self._failed_commit("refused", offset, error)
         except BrokerUnavailable as error:
@@ -183,7 +185,8 @@ class PartitionRunner:
     def _finished(self, background: asyncio.Future[Any]) -> None:
         self._background.discard(background)
         if not background.cancelled() and (error := background.exception()) is not None:
-            self._log.error("partition_failed", error=repr(error))
+            if not isinstance(error, OutletLostError):  # that one the engine mends
+                self._log.error("partition_failed", error=repr(error))
             self._failure = error
         self._wake()
 
@@ -203,6 +206,10 @@ class PartitionRunner:
             self._wakeup = None
             if timer is not None:
                 timer.cancel()
+
+
+def _size_of(result: Result) -> int:
+    return sum(sum(map(len, produced.values)) for produced in result.produced)
 
 
 async def _no_answers(lookups: Sequence[Lookup]) -> Answers:

@@ -27,6 +27,8 @@ def task_settings(topology: Topology, plan: Plan) -> TaskSettings:
     return TaskSettings(
         batch=BatchPolicy(min(p.size for p in policies), min(p.timeout_s for p in policies)),
         commit_interval_s=topology.settings.commit_interval_s,
+        commit_bytes=topology.settings.commit_bytes,
+        exclusive_commit=topology.settings.guarantee == "exactly_once",
         checkpoint_interval_s=topology.settings.checkpoint_interval_s,
     )
 

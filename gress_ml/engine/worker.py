@@ -16,13 +16,15 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.committer import GroupCommitter
 from gress_ml.adapters.kafka.control import ControlReader
+from gress_ml.adapters.kafka.outlet import Outlets
 from gress_ml.adapters.kafka.producer import OutputProducer
 from gress_ml.adapters.kafka.settings import KafkaSettings
-from gress_ml.adapters.kafka.sink import BatchSink
+from gress_ml.adapters.kafka.shared_outlet import SharedOutlets
+from gress_ml.adapters.kafka.sink import BatchSink, Partition
+from gress_ml.adapters.kafka.transactional_outlet import TransactionalOutlets
 from gress_ml.adapters.kafka.transport import Consumer
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
-from gress_ml.engine.effects import Effects
 from gress_ml.engine.engine import DRAIN_S, Engine
 from gress_ml.engine.http import HttpServer
 from gress_ml.engine.partition import Shell
@@ -96,7 +98,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self.producer = OutputProducer(settings.kafka.client)
         self.app = self._new_app()
-        self.engine = Engine(topology, stores.models, self._shell(), self._fail)
+        self.engine = Engine(topology, stores.models, self._shell(), self._fail, self._reopen)
         self.app.batch_sink = self.engine
         port = settings.http_port
         self.http = HttpServer(settings.http_host, port or 0, self.metrics, self.status)
@@ -211,13 +213,22 @@ class Worker:
             topology=self.topology.name,
             clock=self._clock,
             calls=Calls(self._clock, self.metrics),
-            effects=Effects(self.producer, self._stores.features, self.metrics, self._clock),
-            committer=GroupCommitter(self._commit),
+            outlets=self._outlets(),
+            features=self._stores.features,
             snapshots=self._stores.snapshots,
             metrics=self.metrics,
         )
 
-    async def _commit(self, offsets: Mapping[tuple[str, int], int]) -> None:
+    def _outlets(self) -> Outlets:
+        if self.topology.settings.guarantee == "exactly_once":
+            client = self._settings.kafka.client
+            return TransactionalOutlets(client, self.topology.name, self.producer)
+        return SharedOutlets(self.producer, GroupCommitter(self._commit))
+
+    async def _reopen(self, partition: Partition) -> None:
+        await cast(Consumer, self.app.consumer).reopen(partition)
+
+    async def _commit(self, offsets: Mapping[Partition, int]) -> None:
         await cast(Consumer, self.app.consumer).commit_batches(offsets)
 
     def _control(self) -> ControlReader:

@@ -9,7 +9,8 @@ acknowledged, a commit went through) and asks ``next(now)`` what to do::
     LIVE      a batch is full, or its first record has waited   RunBatch
               long enough, and fewer than ``in_flight_limit``
               batches await their acknowledgement
-    LIVE      ``commit_interval_s`` passed, something to commit Commit
+    LIVE      ``commit_interval_s`` passed or ``commit_bytes``  Commit
+              were made, something to commit
     LIVE      ``checkpoint_interval_s`` passed, state changed;  TakeSnapshot
               or stateful and nothing was restored
     LIVE      the commit has reached the snapshot taken         SaveSnapshot
@@ -28,6 +29,7 @@ nothing is committed before there is a snapshot: so the newest one is always one
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -100,6 +102,8 @@ class TaskSettings:
     in_flight_limit: int = 4  # batches whose outputs are not yet acknowledged
     #: Whether a commit closes a transaction: then nothing runs beside it.
     exclusive_commit: bool = False
+    #: Output bytes after which a commit is due before its time.
+    commit_bytes: int = 16 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -142,6 +146,7 @@ class PartitionTask:
         self._last_save_failed = False
         self._queue: deque[Record] = deque()
         self._arrivals: deque[tuple[float, int]] = deque()  # (when, end)
+        self._uncommitted_bytes = 0
         self._flights: deque[_Flight] = deque()  # from the first unacknowledged one on
         self._safe = committed  # everything made from before it is acknowledged
         self._commit_due = now + settings.commit_interval_s
@@ -161,9 +166,12 @@ class PartitionTask:
             self._queue.extend(records)
             self._arrivals.append((now, records[-1].offset + 1))
 
-    def launched(self, end: int) -> None:
-        """The batch that ends before ``end`` was run and its outputs are on their way."""
+    def launched(self, end: int, size: int = 0) -> None:
+        """The batch that ends before ``end`` was run; its outputs, of ``size`` bytes, are sent."""
         self.position = end
+        self._uncommitted_bytes += size
+        if self._uncommitted_bytes >= self.settings.commit_bytes:
+            self._commit_due = -math.inf
         self._flights.append(_Flight(end))
 
     def replayed(self, end: int) -> None:
@@ -319,6 +327,7 @@ class PartitionTask:
 
     def _commit(self) -> Commit:
         self._committing = self.committable
+        self._uncommitted_bytes = 0
         return Commit(self.committable)
 
     def _take(self) -> TakeSnapshot:

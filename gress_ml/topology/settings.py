@@ -13,16 +13,15 @@ UNSUPPORTED = "not supported by this version"
 def check_settings(draft: Draft) -> Settings:
     """The settings as plain values; faults go to the findings."""
     spec = draft.spec
-    if spec.guarantee != "at_least_once":
-        hint = "use 'at_least_once'; readers drop duplicates by decision_id"
-        draft.at_value(("guarantee",), f"{spec.guarantee} is {UNSUPPORTED}", hint)
     for setting in ("commit_interval", "checkpoint_interval"):
         if getattr(spec, setting) <= 0:
             draft.at_value((setting,), f"{setting} must be longer than nothing")
     _check_ml(draft)
     return Settings(
+        guarantee=spec.guarantee,
         batch=BatchPolicy(spec.batch.size, spec.batch.timeout),
         commit_interval_s=spec.commit_interval,
+        commit_bytes=spec.commit_bytes,
         checkpoint_interval_s=spec.checkpoint_interval,
         checkpoint_dir=draft.project / spec.checkpoint_dir,
         ml=spec.ml,

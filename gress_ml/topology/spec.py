@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from gress_ml.duration import Duration
 from gress_ml.topology.block import Block
@@ -17,6 +17,7 @@ Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 ColumnName = Annotated[str, Field(min_length=1)]
 
 #: Types that a field of an event can be declared with; vectors are made by operators only.
+Guarantee = Literal["at_least_once", "exactly_once"]
 FieldType = Literal["float", "int", "bool", "string", "timestamp", "json"]
 
 
@@ -120,12 +121,16 @@ class TopologySpec(Block):
 
     name: Topic
     """Name of the topology; it is the consumer group too."""
-    guarantee: Literal["at_least_once", "exactly_once"] = "at_least_once"
-    """Delivery guarantee. This version supports `at_least_once`."""
+    guarantee: Guarantee = "at_least_once"
+    """What a crash may cost. `at_least_once`: some outputs are written twice. `exactly_once`:
+    outputs, dead letters and offsets commit in Kafka transactions; readers set `read_committed`."""
     batch: BatchSpec = Field(default_factory=BatchSpec)
     """How many records are worked on at once."""
-    commit_interval: Duration = 0.2
-    """Time between two commits of offsets."""
+    commit_interval: Duration = 0.1
+    """Time between two commits of offsets; under `exactly_once` the length of a transaction, and so
+    what readers wait for."""
+    commit_bytes: PositiveInt = 16_777_216
+    """Bytes of outputs, per partition, after which a commit is due before its time."""
     checkpoint_interval: Duration = 30.0
     """Time between two checkpoints of the steps' state."""
     checkpoint_dir: str = ".gress/checkpoints"

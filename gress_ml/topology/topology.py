@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from gress_ml.operator import BatchPolicy, Context, Operator, OperatorConfig
 from gress_ml.schema import EventSchema
 from gress_ml.topology.ml import MlSpec
+from gress_ml.topology.spec import Guarantee
 
 if TYPE_CHECKING:
     from gress_ml.expression import Expression
@@ -68,9 +69,10 @@ class Output:
 class Settings:
     """How the topology runs. Relative paths were resolved against the project folder."""
 
-    guarantee: Literal["at_least_once"] = "at_least_once"
+    guarantee: Guarantee = "at_least_once"
     batch: BatchPolicy = field(default_factory=BatchPolicy)
-    commit_interval_s: float = 0.2
+    commit_interval_s: float = 0.1
+    commit_bytes: int = 16 * 1024 * 1024
     checkpoint_interval_s: float = 30.0
     checkpoint_dir: Path = Path(".gress/checkpoints")
     ml: MlSpec = field(default_factory=MlSpec)

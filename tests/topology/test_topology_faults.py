@@ -183,9 +183,9 @@ FAULTS = {
     "bad topic": ("topic: decisions", "topic: a/b", (28, 12), "pattern", ""),
     "guarantee": (
         "name: card-checks",
-        "name: a\nguarantee: exactly_once",
+        "name: a\nguarantee: exactly_twice",
         (2, 12),
-        "not supported by this version",
+        "'exactly_once'",
         "",
     ),
     "ml off": ("ml:", "ml:\n  enabled: false", (37, 12), "switched off", ""),

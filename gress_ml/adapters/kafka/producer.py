@@ -22,6 +22,7 @@ from aiokafka.errors import (
     ProducerClosed,
 )
 from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from gress_ml.errors import BrokerUnavailable, GressError
 
@@ -95,7 +96,7 @@ class OutputProducer:
         try:
             await producer.start()
         except BaseException as error:
-            await _let_go(producer)
+            await let_go(producer)
             if isinstance(error, KafkaConnectionError):
                 raise BrokerUnavailable(f"Kafka does not answer: {error}") from error
             raise
@@ -106,7 +107,7 @@ class OutputProducer:
         self._closed = True
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _let_go(producer)
+            await let_go(producer)
 
     @property
     def client(self) -> AIOKafkaProducer:
@@ -161,7 +162,7 @@ class OutputProducer:
     async def _send(self, place: _Place, messages: Sequence[Message], timestamp_ms: int) -> _Acks:
         acks: list[asyncio.Future[Any]] = []
         try:
-            for batch in self._batches(messages, timestamp_ms):
+            for batch in record_batches(self.client, messages, timestamp_ms):
                 ack = await self._accepted(place, batch)
                 acks.append(ack)
         except BaseException:
@@ -231,30 +232,34 @@ class OutputProducer:
             if failed == self._serial or self._producer is None:
                 old, self._producer = self._producer, None
                 if old is not None:
-                    await _let_go(old)
+                    await let_go(old)
                 await self.start()
                 self._serial += 1
             return self._serial
 
-    def _batches(self, messages: Sequence[Message], timestamp_ms: int) -> Iterator[Any]:
-        batch = self.client.create_batch()
-        filled = False
-        for message in messages:
-            key, value = message.key, message.value
-            headers = [*message.headers] if message.headers else _NO_HEADERS
-            if batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
-                if filled:
-                    batch.close()
-                    yield batch
-                batch = self.client.create_batch()
-                # the first message of a batch is taken whatever its size; the broker judges it
-                batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers)
-            filled = True
-        batch.close()
-        yield batch
+
+def record_batches(
+    producer: AIOKafkaProducer, messages: Sequence[Message], timestamp_ms: int
+) -> Iterator[BatchBuilder]:
+    """The messages, in order, in as few record batches as the producer's size for one allows."""
+    batch = producer.create_batch()
+    filled = False
+    for message in messages:
+        key, value = message.key, message.value
+        headers = [*message.headers] if message.headers else _NO_HEADERS
+        if batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
+            if filled:
+                batch.close()
+                yield batch
+            batch = producer.create_batch()
+            # the first message of a batch is taken whatever its size; the broker judges it
+            batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers)
+        filled = True
+    batch.close()
+    yield batch
 
 
-async def _let_go(producer: AIOKafkaProducer) -> None:
+async def let_go(producer: AIOKafkaProducer) -> None:
     """Stop a producer, in bounded time: its flush would wait for a broker that is gone."""
     stopping = asyncio.create_task(producer.stop())
     _, late = await asyncio.wait([stopping], timeout=_STOP_S)

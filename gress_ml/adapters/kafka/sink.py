@@ -19,6 +19,10 @@ class BatchSink(Protocol):
         """Topics whose records are handed on as batches."""
         ...
 
+    async def claim(self, partitions: Collection[Partition]) -> None:
+        """Become the only one that writes for these: their committed offsets are read after it."""
+        ...
+
     async def assigned(self, partition: Partition, committed: int, beginning: int) -> int:
         """Get ready for a partition; answers the offset to read from.
 

@@ -10,9 +10,12 @@ Faust's own way, event by event, so agents work beside it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
+import structlog
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
@@ -31,8 +34,10 @@ from mode.utils.futures import maybe_async
 from tenacity import AsyncRetrying, retry_if_exception, wait_exponential
 
 from gress_ml.adapters.kafka.decompression import bound_decompression
-from gress_ml.adapters.kafka.sink import BatchSink
+from gress_ml.adapters.kafka.sink import BatchSink, Partition
 from gress_ml.errors import BrokerUnavailable
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -83,6 +88,12 @@ class ConsumerOnLoop(driver.AIOKafkaConsumerThread):
     async def crash(self, reason: BaseException) -> None:
         await Service.crash(self, reason)
 
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        """Reads committed records only: an event that its producer took back is no event."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
     async def call_thread(self, fun: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         return cast(T, await maybe_async(fun(*args, **kwargs)))
 
@@ -132,6 +143,8 @@ class Consumer(driver.Consumer):
         self._revocations = 0
         self._commits: set[asyncio.Future[Any]] = set()
         self._fetching: asyncio.Future[Any] | None = None
+        self._resets: dict[TP, int] = {}  # where partitions without a committed offset began
+        self._opened: Counter[TP] = Counter()  # how often each batch partition was opened
 
     @property
     def sink(self) -> BatchSink:
@@ -162,6 +175,7 @@ class Consumer(driver.Consumer):
             return
         generation = self.app.consumer_generation_id
         timeout = _IDLE_S if len(wanted) == len(active) else _PAUSED_S
+        opened = self._opened.copy()
         self._fetching = asyncio.ensure_future(self._thread.getmany(wanted, timeout))
         try:
             fetched = await self._fetching
@@ -173,7 +187,8 @@ class Consumer(driver.Consumer):
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return  # the partitions are no longer ours: their next owner reads these again
             if tp.topic in self.sink.topics:
-                self.sink.deliver(tp, records)
+                if self._opened[tp] == opened[tp]:  # else they are from before it was reopened
+                    self.sink.deliver(tp, records)
             else:
                 await self._deliver_events(faust_consumer.ensure_TP(tp), records)
 
@@ -197,35 +212,52 @@ class Consumer(driver.Consumer):
         Called when the group is stable. A broker that is away for a while is waited for. Raises
         BrokerUnavailable, IllegalStateError when the next rebalance came in between.
         """
-        patience = AsyncRetrying(
-            retry=retry_if_exception(_may_pass), wait=wait_exponential(0.1, max=2.0), reraise=True
-        )
         try:
             async with asyncio.timeout(_SEEK_PATIENCE_S):
-                async for attempt in patience:
+                async for attempt in _patience():
                     with attempt:
                         await super().perform_seek()
-                        await self._open_batch_partitions()
+                        own = self.assignment()
+                        await self._open(sorted(tp for tp in own if tp.topic in self.sink.topics))
         except TimeoutError:
             raise BrokerUnavailable(
                 f"partitions could not be opened within {_SEEK_PATIENCE_S:.0f} s"
             ) from None
 
-    async def _open_batch_partitions(self) -> None:
+    async def _open(self, partitions: Sequence[TP]) -> None:
         client = self._thread._ensure_consumer()
         revocations = self._revocations
-        mine = sorted(tp for tp in self.assignment() if tp.topic in self.sink.topics)
-        beginnings = await client.beginning_offsets([TopicPartition(*tp) for tp in mine])
-        for tp in mine:
+        beginnings = await client.beginning_offsets([TopicPartition(*tp) for tp in partitions])
+        await self.sink.claim(partitions)
+        for tp in partitions:
             partition = TopicPartition(*tp)
             committed = await client.committed(partition)
+            if committed is None:
+                committed = self._resets.get(tp)
             if committed is None:  # a new group: where ``auto_offset_reset`` puts it
-                committed = await client.position(partition)
+                committed = self._resets[tp] = await client.position(partition)
             start = await self.sink.assigned(tp, committed, beginnings[partition])
             if self._revocations != revocations:
                 await self.sink.revoked([tp])  # it came after the others were closed
                 raise IllegalStateError(f"{tp} was revoked while it was opened")
             client.seek(partition, start)
+            self._opened[tp] += 1
+
+    async def reopen(self, partition: Partition) -> None:
+        """Open a partition anew from its committed offset, unless it is not ours any more.
+
+        For one whose transaction was lost. Raises BrokerUnavailable.
+        """
+        tp = TP(*partition)
+        revocations = self._revocations
+        await self.sink.revoked([tp])
+        try:
+            async for attempt in _patience():
+                with attempt:
+                    if self._revocations == revocations and tp in self.assignment():
+                        await self._open([tp])
+        except IllegalStateError:
+            log.debug("partition_went_away", partition=partition)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop reading, drain, commit: all before the group forms anew (KIP-62 gives the time)."""
@@ -235,6 +267,7 @@ class Consumer(driver.Consumer):
             # one that goes on waiting would take the first records of the next assignment, and
             # they would be skipped: its position is past them then
             self._fetching.cancel()
+        self._resets.clear()
         await self.sink.revoked([tp for tp in revoked if tp.topic in self.sink.topics])
         for commit in self._commits:  # what is sent again later would carry the new generation
             commit.cancel()
@@ -276,9 +309,16 @@ def _told_to_stop() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def _patience() -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception(_may_pass), wait=wait_exponential(0.1, max=2.0), reraise=True
+    )
+
+
 def _may_pass(error: BaseException) -> bool:
     """A broker that is away may come back; partitions that are gone are gone."""
-    return isinstance(error, KafkaError) and not isinstance(error, IllegalStateError)
+    passing = isinstance(error, KafkaError | BrokerUnavailable)
+    return passing and not isinstance(error, IllegalStateError)
 
 
 class Fetcher(faust_consumer.Fetcher):

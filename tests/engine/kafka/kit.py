@@ -20,7 +20,7 @@ from urllib.request import urlopen
 import orjson
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from gress_ml.adapters.kafka.settings import KafkaSettings
@@ -71,6 +71,7 @@ class Echo(Operator[EchoConfig]):
 
 PASS = """
 name: {name}
+guarantee: {guarantee}
 batch: {{size: 64, timeout: 0ms}}
 commit_interval: 50ms
 inputs:
@@ -92,6 +93,7 @@ outputs:
 
 WINDOWS = """
 name: {name}
+guarantee: {guarantee}
 batch: {{size: 64, timeout: 0ms}}
 commit_interval: 50ms
 checkpoint_interval: {checkpoint}
@@ -166,9 +168,9 @@ class Bench:
             operators = self.folder / "operators"
             operators.mkdir()
             (operators / "echo.py").write_text(ECHO)
-            values = {"sleep_ms": 0, "checkpoint": "300ms", **self.values}
+            values = {"guarantee": "at_least_once", "sleep_ms": 0, "checkpoint": "300ms"}
             names = {"name": self.name, "source": self.source, "target": self.target}
-            path.write_text(self.text.format(**values, **names))
+            path.write_text(self.text.format(**{**values, **self.values, **names}))
         return path
 
     # --- topics -----------------------------------------------------------------------------------
@@ -176,6 +178,15 @@ class Bench:
     async def make_topics(self, *names: str) -> None:
         wanted = names or (self.source, self.target, self.dead)
         await create_topics(self.bootstrap, dict.fromkeys(wanted, TopicSettings(self.partitions)))
+
+    async def make_topic(self, name: str, **config: str) -> None:
+        """One topic with settings of its own."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            await admin.create_topics([NewTopic(name, self.partitions, 1, topic_configs=config)])
+        finally:
+            await admin.close()
 
     async def send(
         self,
@@ -201,9 +212,12 @@ class Bench:
             await producer.stop()
 
     async def read(self, topic: str) -> list[Record]:
-        """All records of a topic, partition after partition."""
+        """All committed records of a topic, partition after partition."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50
+            bootstrap_servers=self.bootstrap,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
+            isolation_level="read_committed",
         )
         await consumer.start()
         try:

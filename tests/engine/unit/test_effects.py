@@ -349,9 +349,10 @@ async def test_writes_of_a_partition_keep_the_order_of_its_batches() -> None:
     second = await place.effects.perform(
         ("in", 1), [record(1)], Result(writes=[write(2)]), "in.dlq"
     )
-    other = await place.effects.perform(("in", 2), [record(0)], Result(writes=[write(3)]), "in.dlq")
-    await asyncio.gather(first, second, other)
-    assert store.order == [3, 1, 2]  # other partitions do not wait
+    other = shop(store=store).effects  # of another partition: it does not wait
+    third = await other.perform(("in", 2), [record(0)], Result(writes=[write(3)]), "in.dlq")
+    await asyncio.gather(first, second, third)
+    assert store.order == [3, 1, 2]
 
 
 async def test_measures_and_degraded_systems_are_recorded() -> None:

@@ -12,14 +12,12 @@ import pytest
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.producer import Message
-from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.kafka.transport import CommitRefusedError
 from gress_ml.adapters.memory import MemoryFeatures
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.adapters.snapshots import MemorySnapshots
 from gress_ml.batch import Batch
 from gress_ml.engine.calls import Calls
-from gress_ml.engine.effects import Effects
 from gress_ml.engine.partition import PartitionRunner, Shell
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
 from gress_ml.metrics import COMMITS, EVENTS
@@ -65,9 +63,12 @@ class Counting(Operator[OperatorConfig]):
 
 
 class Wire:
-    """An ``OutputProducer`` whose broker is a list; it may hold or fail acknowledgements."""
+    """An ``Outlet`` whose broker is two lists; it may hold or fail acknowledgements and commits."""
 
     def __init__(self) -> None:
+        self.offsets: list[int] = []
+        self.errors: list[Exception] = []  # those of the next commits
+        self.closed = 0
         self.values: list[bytes | None] = []
         self.open = asyncio.Event()
         self.open.set()
@@ -91,19 +92,14 @@ class Wire:
 
         return asyncio.ensure_future(acknowledged())
 
-
-class Group:
-    """Committed offsets; the next commits fail with the errors that are set."""
-
-    def __init__(self) -> None:
-        self.offsets: list[int] = []
-        self.errors: list[Exception] = []
-
-    async def commit(self, partition: Partition, offset: int) -> None:
+    async def commit(self, offset: int) -> None:
         await asyncio.sleep(0)
         if self.errors:
             raise self.errors.pop(0)
         self.offsets.append(offset)
+
+    async def close(self) -> None:
+        self.closed += 1
 
 
 class NoSnapshots(MemorySnapshots):
@@ -118,26 +114,20 @@ class World:
 
     def __init__(self, *, start: int = 0, committed: int = 0, snapshots: Any = None) -> None:
         clock, self.metrics = SystemClock(), PrometheusMetrics()
-        self.wire, self.group = Wire(), Group()
+        self.wire = Wire()
         self.snapshots = MemorySnapshots() if snapshots is None else snapshots
         self.operator = Counting()
         schema = EventSchema("e", (Field("x", ColumnType.FLOAT, required=True),))
         route = Route("o", "out", "c", {"total": "total"})
         self.plan = Plan("in", Decoder(schema), [Step("c", self.operator, "in")], [route])
-        effects = Effects(
-            self.wire,  # type: ignore[arg-type]
-            MemoryFeatures(clock),
-            self.metrics,
-            clock,
-        )
         shell = Shell(
-            "t",
-            clock,
-            Calls(clock, self.metrics),
-            effects,
-            self.group,
-            self.snapshots,
-            self.metrics,
+            topology="t",
+            clock=clock,
+            calls=Calls(clock, self.metrics),
+            outlets=None,  # type: ignore[arg-type] # the outlet is given
+            features=MemoryFeatures(clock),
+            snapshots=self.snapshots,
+            metrics=self.metrics,
         )
         config = TaskSettings(BatchPolicy(2), 0.01, 0.02, in_flight_limit=2)
         task = PartitionTask(
@@ -148,7 +138,14 @@ class World:
             now=clock.monotonic(),
             restored=start < committed,
         )
-        self.runner = PartitionRunner(("in", 0), self.plan, task, "in.dlq", shell)
+        self.runner = PartitionRunner(
+            ("in", 0),
+            self.plan,
+            task,
+            "in.dlq",
+            self.wire,  # type: ignore[arg-type] # answers with a future where a task is promised
+            shell,
+        )
         self.running = asyncio.create_task(self.runner.run())
 
     def deliver(self, *offsets: int) -> None:
@@ -163,7 +160,7 @@ class World:
         self.runner.drain()
         async with asyncio.timeout(5):
             await self.running
-        self.runner.close()
+        await self.runner.close()
 
     @property
     def totals(self) -> list[float]:
@@ -174,10 +171,10 @@ async def test_records_become_outputs_commits_and_snapshots() -> None:
     world = World()
     world.deliver(0, 1, 2)
     world.deliver(5)
-    await world.until(lambda: world.group.offsets[-1:] == [6])
+    await world.until(lambda: world.wire.offsets[-1:] == [6])
     assert world.totals == [1, 2, 3, 4]
     await world.end()
-    assert world.group.offsets == sorted(set(world.group.offsets))
+    assert world.wire.offsets == sorted(set(world.wire.offsets))
     state = await world.snapshots.newest("t", "in", 0, 6)
     assert state == SavedState(6, {"c": (1, b"4.0")})
     assert world.operator.closed == 1
@@ -187,7 +184,7 @@ async def test_records_become_outputs_commits_and_snapshots() -> None:
 async def test_a_replay_rebuilds_the_state_and_produces_nothing() -> None:
     world = World(start=0, committed=3)
     world.deliver(0, 1, 2, 3)
-    await world.until(lambda: world.group.offsets == [4])
+    await world.until(lambda: world.wire.offsets == [4])
     assert world.totals == [4]
     await world.end()
 
@@ -199,9 +196,9 @@ async def test_nothing_is_committed_before_its_outputs_are_acknowledged() -> Non
     await world.until(lambda: len(world.wire.values) == 4)  # two batches are in flight
     await asyncio.sleep(0.05)
     assert len(world.wire.values) == 4
-    assert world.group.offsets == []
+    assert world.wire.offsets == []
     world.wire.open.set()
-    await world.until(lambda: world.group.offsets[-1:] == [6])
+    await world.until(lambda: world.wire.offsets[-1:] == [6])
     await world.end()
 
 
@@ -216,16 +213,16 @@ async def test_a_drain_waits_for_acknowledgements_and_commits_them() -> None:
     world.deliver(2)  # too late
     world.wire.open.set()
     await world.end()
-    assert world.group.offsets == [2]
+    assert world.wire.offsets == [2]
     assert len(world.wire.values) == 2
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("away"), CommitRefusedError("gone")])
 async def test_a_failed_commit_is_counted_and_tried_again(error: Exception) -> None:
     world = World()
-    world.group.errors = [error, error]
+    world.wire.errors = [error, error]
     world.deliver(0)
-    await world.until(lambda: world.group.offsets == [1])
+    await world.until(lambda: world.wire.offsets == [1])
     result = "refused" if isinstance(error, CommitRefusedError) else "unavailable"
     assert world.metrics.value(COMMITS, (result,)) == 2
     assert world.metrics.value(COMMITS, ("committed",)) == 1
@@ -238,7 +235,7 @@ async def test_without_a_snapshot_store_work_goes_on_and_nothing_is_committed() 
     await world.until(lambda: len(world.wire.values) == 4)
     await asyncio.sleep(0.05)
     await world.end()
-    assert world.group.offsets == []
+    assert world.wire.offsets == []
 
 
 async def test_an_error_that_nobody_expects_ends_the_partition_with_it() -> None:
@@ -248,14 +245,14 @@ async def test_an_error_that_nobody_expects_ends_the_partition_with_it() -> None
     with pytest.raises(RuntimeError, match="unheard of"):
         async with asyncio.timeout(5):
             await world.running
-    world.runner.close()
-    assert world.group.offsets == []
+    await world.runner.close()
+    assert world.wire.offsets == []
 
 
 async def test_bad_records_alone_are_buried_and_committed() -> None:
     world = World()
     world.runner.deliver([FileRecord(0, b"nonsense"), FileRecord(1, None)])
-    await world.until(lambda: world.group.offsets == [2])
+    await world.until(lambda: world.wire.offsets == [2])
     assert world.wire.values == [b"nonsense", None]
     await world.end()
 
@@ -263,7 +260,7 @@ async def test_bad_records_alone_are_buried_and_committed() -> None:
 async def test_an_idle_partition_sleeps() -> None:
     world = World()
     world.deliver(0)
-    await world.until(lambda: world.runner.task.committable == 1 and world.group.offsets == [1])
+    await world.until(lambda: world.runner.task.committable == 1 and world.wire.offsets == [1])
     await asyncio.sleep(0.1)  # the last snapshot
     asked = 0
     ask = world.runner.task.next

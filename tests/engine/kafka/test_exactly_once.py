@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from kit import PASS, WINDOWS, Bench, assert_order_kept, events, ids, run, until
+
+from gress_ml.adapters.kafka.outlet import OutletLostError
+from gress_ml.adapters.kafka.producer import OutputProducer
+from gress_ml.adapters.kafka.settings import KafkaSettings
+from gress_ml.adapters.kafka.transactional_outlet import TransactionalOutlets
+from gress_ml.metrics import REOPENINGS
+
+SESSION = ("--session-timeout", "3")
+
+
+@pytest.fixture
+async def exact(bench_of: Callable[..., Bench]) -> Bench:
+    """A pass-through topology under exactly once, with its topics made."""
+    made = bench_of(text=PASS, values={"guarantee": "exactly_once"})
+    await made.make_topics()
+    return made
+
+
+async def test_every_record_is_decided_once_and_its_offset_committed(exact: Bench) -> None:
+    async with exact.running():
+        await exact.send(events(0, 1000))
+        found = await exact.decided(1000)
+        await exact.all_committed(1000)
+    assert ids(found) == list(range(1000))
+    assert_order_kept(found)
+
+
+async def test_dead_letters_are_of_the_same_transaction(exact: Bench) -> None:
+    async with exact.running():
+        await exact.send([*events(0, 100), b"{", *events(100, 100)])
+        await exact.decided(200)
+        await exact.all_committed(201)
+    assert [record.value for record in await exact.read(exact.dead)] == [b"{"]
+
+
+async def test_after_kill_9_under_load_nothing_is_lost_and_nothing_twice(exact: Bench) -> None:
+    workers = [exact.process(*SESSION) for _ in range(2)]
+    for worker in workers:
+        await worker.opened(2)
+    load = asyncio.create_task(exact.send(events(0, 3000), pause_s=0.001))
+    for number in (0, 1, 0):
+        await asyncio.sleep(0.7)
+        workers[number].kill()
+        workers[number] = exact.process(*SESSION)
+    await load
+    found = await exact.decided(3000)
+    for worker in workers:
+        await worker.stop()
+    assert ids(await exact.decisions()) == list(range(3000))
+    assert_order_kept(found)
+
+
+async def test_a_worker_that_slept_past_its_session_writes_nothing_that_counts(
+    exact: Bench,
+) -> None:
+    sleeper = await exact.process(*SESSION).opened(4)
+    load = asyncio.create_task(exact.send(events(0, 4000), pause_s=0.002))
+    await exact.decided(500)
+    os.kill(sleeper.popen.pid, signal.SIGSTOP)
+    heir = await exact.process(*SESSION).opened(4)
+    await exact.decided(1500)
+    os.kill(sleeper.popen.pid, signal.SIGCONT)
+    await load
+    found = await exact.decided(4000)
+    await until(lambda: sleeper.partitions() and heir.partitions(), 20, "both at work")
+    for worker in (sleeper, heir):
+        await worker.stop()
+    assert ids(await exact.decisions()) == list(range(4000))
+    assert_order_kept(found)
+
+
+async def test_joining_and_leaving_under_load_decides_nothing_twice(exact: Bench) -> None:
+    load = asyncio.create_task(exact.send(events(0, 3000), pause_s=0.001))
+    first = exact.process(*SESSION)
+    await exact.decided(300)
+    second = await exact.process(*SESSION).opened(2)
+    await first.stop()
+    await load
+    await exact.decided(3000)
+    await second.stop()
+    assert ids(await exact.decisions()) == list(range(3000))
+
+
+async def test_state_is_as_if_nothing_had_happened_after_kill_9(
+    bench_of: Callable[..., Bench],
+) -> None:
+    values = {"guarantee": "exactly_once", "checkpoint": "200ms"}
+    bench = bench_of(text=WINDOWS, values=values)
+    await bench.make_topics()
+    sent = [
+        {**event, "at": 1_700_000_000_000 + event["id"], "x": 1.0} for event in events(0, 2000, 8)
+    ]
+    worker = bench.process(*SESSION)
+    load = asyncio.create_task(bench.send(sent, pause_s=0.001))
+    for _ in range(3):
+        await asyncio.sleep(0.9)
+        worker.kill()
+        worker = bench.process(*SESSION)
+    await load
+    found = await bench.decided(2000, 40)
+    await worker.stop()
+    assert ids(found) == list(range(2000))
+    assert [one["count_1h"] for one in sorted(found, key=lambda one: one["id"])] == [
+        number // 8 + 1 for number in range(2000)
+    ]
+
+
+async def test_a_partition_that_was_fenced_off_is_opened_again(exact: Bench) -> None:
+    async with exact.running() as worker:
+        await exact.send(events(0, 100))
+        await exact.decided(100)
+        thief = AIOKafkaProducer(
+            bootstrap_servers=exact.bootstrap,
+            transactional_id=f"{exact.name}/{exact.source}/0",
+        )
+        await thief.start()
+        await thief.stop()
+        await exact.send(events(100, 400))
+        found = await exact.decided(500)
+        await exact.all_committed(500)
+        reopened = worker.metrics.value(REOPENINGS, (exact.source,))
+        assert worker.status()["ready"]
+    assert reopened == 1
+    assert ids(found) == list(range(500))
+    assert_order_kept(found)
+
+
+async def test_the_new_owner_reads_the_offset_after_its_predecessor_is_out(exact: Bench) -> None:
+    topics = OutputProducer(KafkaSettings(bootstrap=exact.bootstrap).client)
+    await topics.start()
+    client = KafkaSettings(bootstrap=exact.bootstrap).client
+    outlets = TransactionalOutlets(client, exact.name, topics)
+    partition = (exact.source, 0)
+    old = await outlets.open(partition)
+    new = await outlets.open(partition)
+    with pytest.raises(OutletLostError, match="fenced off"):
+        await old.commit(10)
+    await new.commit(20)
+    assert await exact.committed() == 20
+    for outlet in (old, new):
+        await outlet.close()
+    await topics.stop()
+
+
+async def test_a_message_that_the_broker_refuses_becomes_a_dead_letter(
+    bench_of: Callable[..., Bench],
+) -> None:
+    bench = bench_of(values={"guarantee": "exactly_once"})
+    await bench.make_topics(bench.source, bench.dead)
+    await bench.make_topic(bench.target, **{"max.message.bytes": "2000"})
+    big = {"id": 500, "vm": "vm-" + "x" * 3000}
+    async with bench.running():
+        await bench.send([*events(0, 500), big, *events(501, 500)])
+        await bench.decided(1000)
+        await bench.all_committed(1001)
+    assert ids(await bench.decisions()) == [n for n in range(1001) if n != 500]
+    (letter,) = await bench.read(bench.dead)
+    assert dict(letter.headers)["gress-error-code"] == b"output_too_large"
+
+
+async def test_events_that_their_producer_took_back_are_not_decided(exact: Bench) -> None:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=exact.bootstrap, transactional_id=f"{exact.name}-source"
+    )
+    await producer.start()
+    await producer.begin_transaction()
+    await producer.send_and_wait(exact.source, b'{"id": 1000, "vm": "a"}', b"a")
+    await producer.abort_transaction()
+    await producer.stop()
+    async with run(exact.worker()):
+        await exact.send(events(0, 50))
+        await exact.decided(50)
+        await exact.all_committed(50)
+    assert ids(await exact.decisions()) == list(range(50))
