@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 
@@ -11,12 +10,11 @@ from rich.console import Console
 
 from benchmarks.chaos.instruments.unavailable import Unavailable
 from benchmarks.chaos.lane import GUARANTEES
-from benchmarks.chaos.report import figures, show, summary
+from benchmarks.chaos.report import Run, show
 from benchmarks.chaos.scenario import Scenario
 from benchmarks.chaos.scenarios import SCENARIOS, quick
-from benchmarks.chaos.storm import Outcome, Storm
+from benchmarks.chaos.storm import Storm
 from benchmarks.chaos.subject import PROJECT
-from benchmarks.machine import describe_machine
 
 _BUILD = PROJECT / "build"
 _WIDTH = 144
@@ -26,8 +24,7 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing is left running then, either
     console = Console(highlight=False, width=_WIDTH)
-    outcomes: list[Outcome] = []
-    skipped: dict[str, str] = {}
+    run = Run(options.seed)
     for scenario in _asked(options):
         console.print(
             f"{scenario.name}: {scenario.blows} blows, {scenario.events:,} events in "
@@ -35,20 +32,16 @@ def main() -> int:
         )
         storm = Storm(scenario, options.guarantee, options.seed, _BUILD / "chaos", console)
         try:
-            outcomes += storm.run()
+            run.outcomes += storm.run()
         except Unavailable as error:
-            skipped[scenario.name] = str(error)
+            run.skipped[scenario.name] = str(error)
             console.print(f"  skipped: {error}", style="yellow", markup=False)
-    show(console, outcomes)
-    found = {
-        "machine": dict(describe_machine()),
-        "seed": options.seed,
-        "skipped": skipped,
-        "summary": summary(outcomes),
-        "lanes": [figures(outcome) for outcome in outcomes],
-    }
-    (_BUILD / "chaos.json").write_text(json.dumps(found, indent=2) + "\n")
-    return 1 if any(outcome.flaws for outcome in outcomes) else 0
+        except Exception as error:  # the other storms tell something all the same
+            run.unjudged[scenario.name] = repr(error)
+            console.print_exception()
+        run.write(_BUILD / "chaos.json")
+    show(console, run)
+    return 0 if run.good else 1
 
 
 def _options() -> argparse.Namespace:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,10 +16,38 @@ from rich.table import Table
 from benchmarks.chaos.stalls import Stall
 from benchmarks.chaos.storm import Outcome
 from benchmarks.chaos.troubles.trouble import Kind
+from benchmarks.machine import describe_machine
 
 #: What a stand-still may last, by its kind; a server that is away is waited for.
 GOALS_S: Mapping[Kind, float] = {Kind.KILL: 10.0, Kind.REBALANCE: 3.0}
 _SHOWN = 8
+
+
+@dataclass(slots=True)
+class Run:
+    """What the storms of one run came to."""
+
+    seed: int
+    outcomes: list[Outcome] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)  # what this machine cannot do
+    unjudged: dict[str, str] = field(default_factory=dict)  # storms that did not come to an end
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong. How long things took is another matter: see the goals."""
+        return not self.unjudged and not any(outcome.flaws for outcome in self.outcomes)
+
+    def write(self, path: Path) -> None:
+        """All figures as JSON."""
+        found = {
+            "machine": dict(describe_machine()),
+            "seed": self.seed,
+            "skipped": self.skipped,
+            "unjudged": self.unjudged,
+            "summary": summary(self.outcomes),
+            "lanes": [figures(outcome) for outcome in self.outcomes],
+        }
+        path.write_text(json.dumps(found, indent=2) + "\n")
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:
@@ -54,14 +85,17 @@ def longest_s(stalls: Iterable[Stall]) -> float:
     return round(max((stall.seconds for stall in stalls), default=0.0), 2)
 
 
-def show(console: Console, outcomes: Sequence[Outcome]) -> None:
+def show(console: Console, run: Run) -> None:
     """Print the table, what went wrong, and the summary."""
+    outcomes = run.outcomes
     console.print(_table(outcomes))
     for outcome in outcomes:
         found = (outcome.verdict.examples, outcome.crashes, outcome.suspicions)
         for line in (line for lines in found for line in lines[:_SHOWN]):
             name = f"{outcome.scenario.name}, {outcome.lane.name}"
             console.print(f"{name}: {line}", style="red", markup=False)
+    for name, why in (run.skipped | run.unjudged).items():
+        console.print(f"{name}: not judged: {why}", style="red", markup=False)
     console.print(_in_all(outcomes))
 
 
@@ -70,10 +104,10 @@ _COUNTS = ("blows", "events", *_SUMMED)
 
 
 def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(box=SIMPLE_HEAD, caption="last columns: the longest stand-still in s, by cause")
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column("lane", no_wrap=True)
-    for name in (*(count.replace("_", " ") for count in _COUNTS), *Kind):
-        table.add_column(name, justify="right")
+    for name in (*(count.replace("_", " ") for count in _COUNTS), *(f"s: {kind}" for kind in Kind)):
+        table.add_column(name, justify="right", min_width=len(name.split()[-1]))
     for row in map(figures, outcomes):
         lane = f"{row['scenario']}, {row['topology']}, {row['guarantee']}".replace("_", " ")
         counts = (f"{row[name]:,}" for name in _COUNTS)
@@ -83,7 +117,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
 
 def _in_all(outcomes: Sequence[Outcome]) -> Table:
     found = summary(outcomes)
-    table = Table("in all", box=SIMPLE_HEAD)
+    table = Table("in all", box=SIMPLE_HEAD, pad_edge=False)
     for guarantee in found:
         table.add_column(guarantee.replace("_", " "), justify="right")
     for name in ("blows", "events", *_SUMMED):
