@@ -12,6 +12,8 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
+from gress_ml.adapters.kafka.decompression import MAX_BATCH_BYTES
+
 CODECS = {
     "none": DefaultRecordBatch.CODEC_NONE,
     "gzip": DefaultRecordBatch.CODEC_GZIP,
@@ -40,6 +42,31 @@ def signed(data: bytes) -> bytes:
     out = bytearray(data)
     struct.pack_into(">I", out, _CRC_AT, calc_crc32c(bytes(out[_CHECKED_FROM:])))
     return bytes(out)
+
+
+HEADER = "a name of a header"
+
+
+def bomb(base: int, codec: str = "zstd") -> bytes:
+    """Two records; decompressed they are larger than any batch may be."""
+    return batch(base, [b"", bytes(MAX_BATCH_BYTES)], codec)
+
+
+def poisoned(base: int) -> bytes:
+    """Three records; the name of the second's header is no UTF-8."""
+    whole = batch(base, [b"a", b"b", b"c"], headers=[(HEADER, b"")])
+    name = HEADER.encode()
+    at = whole.index(name, whole.index(name) + 1)
+    return signed(whole[:at] + b"\xff" + whole[at + 1 :])
+
+
+def beyond_its_batch(base: int) -> bytes:
+    """Three records; the second says that its offset is 50 behind the first one's."""
+    data = bytearray(batch(base, [b"a", b"b", b"c"]))
+    second = data.index(b"b") - 5  # length, attributes, time and offset stand before the key
+    assert data[second + 2 : second + 4] == b"\x02\x01"  # offset 1 and no key, as zigzag varints
+    data[second + 2] = 2 * 50
+    return signed(bytes(data))
 
 
 def read(data: bytes, fetch_offset: int = 0) -> fetcher.FetchResult:

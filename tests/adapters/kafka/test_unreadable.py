@@ -6,29 +6,18 @@ import tracemalloc
 
 import pytest
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
-from record_batches import batch, drained, read, signed
+from record_batches import batch, beyond_its_batch, bomb, drained, poisoned, read, signed
 
 from gress_ml.adapters.kafka import unreadable
-from gress_ml.adapters.kafka.decompression import MAX_BATCH_BYTES, bound_decompression
+from gress_ml.adapters.kafka.decompression import bound_decompression
 from gress_ml.adapters.kafka.unreadable import UnreadableRecord
 from gress_ml.runtime.decode import Decoder
 from gress_ml.schema import ColumnType, EventSchema, Field
-
-BOMB = bytes(MAX_BATCH_BYTES + 1)
-HEADER = "a name of a header"
 
 
 @pytest.fixture(autouse=True)
 def bounded() -> None:
     bound_decompression()
-
-
-def poisoned(base: int, values: list[bytes]) -> bytes:
-    """The name of the second record's header is no UTF-8, which no broker looks at."""
-    whole = batch(base, values, headers=[(HEADER, b"")])
-    name = HEADER.encode()
-    at = whole.index(name, whole.index(name) + 1)
-    return signed(whole[:at] + b"\xff" + whole[at + 1 :])
 
 
 def test_batches_that_can_be_read_are_as_they_were() -> None:
@@ -44,7 +33,7 @@ def test_batches_that_can_be_read_are_as_they_were() -> None:
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
 def test_a_decompression_bomb_is_one_record_without_a_value(codec: str) -> None:
-    data = batch(0, [b"a"]) + batch(1, [b"", BOMB], codec)
+    data = batch(0, [b"a"]) + bomb(1, codec)
     records, position = drained(data)
     assert [(r.offset, r.value) for r in records] == [(0, b"a"), (2, None)]
     assert position == 3
@@ -55,7 +44,7 @@ def test_a_decompression_bomb_is_one_record_without_a_value(codec: str) -> None:
 
 def test_a_header_that_is_no_utf8_costs_the_rest_of_its_batch() -> None:
     """One record with such a header stopped its partition for ever."""
-    data = poisoned(0, [b"a", b"b", b"c"]) + batch(3, [b"z"])
+    data = poisoned(0) + batch(3, [b"z"])
     records, position = drained(data)
     assert [(r.offset, r.value) for r in records] == [(0, b"a"), (2, None), (3, b"z")]
     assert records[1].reason.startswith("offsets 1 to 2 cannot be read: 'utf-8' codec")
@@ -64,29 +53,26 @@ def test_a_header_that_is_no_utf8_costs_the_rest_of_its_batch() -> None:
 
 def test_an_offset_beyond_its_batch_takes_nothing_for_read() -> None:
     """The engine would go on, and commit, behind it; a broker does not look at these offsets."""
-    data = bytearray(batch(0, [b"a", b"b", b"c"]))
-    second = data.index(b"b") - 5  # length, attributes, time and offset stand before the key
-    assert data[second + 2 : second + 4] == b"\x02\x01"  # offset 1 and no key, as zigzag varints
-    data[second + 2] = 2 * 50
-    records, position = drained(signed(bytes(data)) + batch(3, [b"z"]))
+    records, position = drained(beyond_its_batch(0) + batch(3, [b"z"]))
     assert [(r.offset, r.value) for r in records] == [(0, b"a"), (2, None), (3, b"z")]
     assert records[1].reason.endswith("cannot be read: a record says that its offset is 50")
     assert position == 4
 
 
 def test_what_stands_for_them_becomes_a_dead_letter() -> None:
-    records, _ = drained(poisoned(0, [b'{"x": 1}', b'{"x": 2}']) + batch(2, [b'{"x": 3}']))
+    records, _ = drained(batch(0, [b'{"x": 1}']) + bomb(1))
+    records += drained(batch(3, [b'{"x": 3}']), 3)[0]
     schema = EventSchema("in", [Field("x", ColumnType.FLOAT, required=True)])
     good, rejected = Decoder(schema).decode("in", 0, records)
     assert good["x"].tolist() == [1.0, 3.0]
-    assert [row.offset for row in rejected] == [1]
+    assert [row.offset for row in rejected] == [2]
 
 
 def test_what_the_group_has_read_already_is_not_told_again() -> None:
-    records, position = drained(batch(10, [b"a", b"b", BOMB], "zstd"), fetch_offset=12)
-    assert [r.offset for r in records] == [12]
-    assert records[0].reason.startswith("offsets 12 to 12 ")
-    assert position == 13
+    records, position = drained(bomb(10), fetch_offset=11)
+    assert [r.offset for r in records] == [11]
+    assert records[0].reason.startswith("offsets 11 to 11 ")
+    assert position == 12
 
 
 def test_a_wrong_checksum_is_asked_for_again() -> None:
