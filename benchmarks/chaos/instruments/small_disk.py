@@ -52,18 +52,25 @@ class SmallDisk:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        _run("mount", "-t", "tmpfs", "-o", f"size={self._kib}k", "gress-small-disk", self.folder)
+        if self.folder.is_mount():  # of a run that was killed
+            self._unmount()
+        self._mount()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._unmount()
+
+    def _mount(self) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={self._kib}k", "gress-small-disk"]
+        try:
+            subprocess.run(
+                [*command, self.folder], capture_output=True, text=True, timeout=30, check=True
+            )
+        except FileNotFoundError as error:
+            raise Unavailable("there is no mount on this machine") from error
+        except subprocess.CalledProcessError as error:
+            raise Unavailable(f"mount refused: {error.stderr.strip()}") from error
+
+    def _unmount(self) -> None:
         # lazily: a process that still has a file open there keeps it, and the folder is free
-        _run("umount", "--lazy", self.folder)
-
-
-def _run(*command: str | Path) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except FileNotFoundError as error:
-        raise Unavailable(f"there is no {command[0]} on this machine") from error
-    if done.returncode != 0:
-        raise Unavailable(f"{command[0]} needs root and refused: {done.stderr.strip()}")
+        subprocess.run(["umount", "--lazy", self.folder], timeout=30, check=True)

@@ -72,6 +72,15 @@ def test_nothing_is_left_of_it(tmp_path: Path) -> None:
     assert list((tmp_path / "disk").iterdir()) == []
 
 
+def test_what_a_killed_run_left_is_taken_away_first(disk: SmallDisk) -> None:
+    disk.fill()
+    with SmallDisk(disk.folder, kib=800) as again:
+        assert again.free_bytes > 400 * 1024
+        assert list(again.folder.iterdir()) == []
+    assert not os.path.ismount(disk.folder)
+    disk.__enter__()  # for the end of the fixture, which ends the former one
+
+
 def test_without_the_right_to_mount_it_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
