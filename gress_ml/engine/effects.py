@@ -162,25 +162,29 @@ class Effects:
                 sending.topic, sending.partition, sending.messages, self._clock.wall_ms()
             )
         except TooLargeError as error:  # known before it was sent
-            return await self._split(source, sending, error)
+            if len(sending.messages) == 1:
+                return [self._bury_input(source, sending, error)]
+            first, second = sending.halves()
+            return [*await self._begin(source, first), *await self._begin(source, second)]
         return [self._finish(source, sending, delivery)]
 
     async def _finish(self, source: _Source, sending: _Sending, delivery: Awaitable[None]) -> None:
         try:
             await delivery
         except TooLargeError as error:
-            for work in await self._split(source, sending, error):
-                await work
+            if len(sending.messages) == 1:
+                await self._bury_input(source, sending, error)
+                return
+            for half in sending.halves():  # one after the other: the first may be refused again
+                for work in await self._begin(source, half):
+                    await work
         else:
             self._metrics.record(OUTPUTS, len(sending.messages), (sending.topic,))
 
-    async def _split(self, source: _Source, sending: _Sending, error: TooLargeError) -> list[_Work]:
-        """Find the message that the broker refuses; its input becomes the dead letter."""
-        if len(sending.messages) == 1:
-            dead = DeadLetter(sending.records[0], sending.topic, "output_too_large", str(error))
-            return [self._bury(source, [dead])]
-        first, second = sending.halves()
-        return [*await self._begin(source, first), *await self._begin(source, second)]
+    async def _bury_input(self, source: _Source, sending: _Sending, error: TooLargeError) -> None:
+        """The message that the broker refuses makes its input a dead letter."""
+        dead = DeadLetter(sending.records[0], sending.topic, "output_too_large", str(error))
+        await self._bury(source, [dead])
 
     async def _bury(self, source: _Source, dead: Sequence[DeadLetter]) -> None:
         topic, own = source.partition
