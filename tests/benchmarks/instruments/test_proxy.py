@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -183,6 +184,14 @@ def test_a_cut_network_resets_both_ends_and_refuses_until_it_heals(
     proxy.heal()
     with socket.create_connection((LOOPBACK, ports[0]), timeout=10) as again:
         assert _there_and_back(again, b"back") == b"back"
+
+
+def test_a_reset_by_the_client_is_one_for_the_server(client: socket.socket, echo: Echo) -> None:
+    client.sendall(b"x")
+    assert client.recv(1) == b"x"
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    _wait(lambda: echo.ends == ["reset"])
 
 
 def test_a_stalled_network_can_be_cut(client: socket.socket, proxy: Proxy) -> None:
