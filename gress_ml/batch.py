@@ -39,14 +39,44 @@ class Batch:
     degraded: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", MappingProxyType(self._sound(self.columns)))
+
+    def _sound(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """These columns, read-only. Raises ValueError where one has not a value per row."""
         rows = len(self.offsets)
-        columns = dict(self.columns)
+        sound = dict(columns)
         for name, column in columns.items():
             if len(column) != rows:
                 raise ValueError(f"column {name!r} has {len(column)} rows, the batch has {rows}")
             if column.flags.writeable:
-                columns[name] = _frozen(column)
-        object.__setattr__(self, "columns", MappingProxyType(columns))
+                sound[name] = _frozen(column)
+        return sound
+
+    @classmethod
+    def proven(
+        cls,
+        topic: str,
+        partition: int,
+        offsets: npt.NDArray[np.int64],
+        event_time_ms: npt.NDArray[np.int64],
+        keys: Sequence[bytes | None],
+        columns: dict[str, Array],
+        degraded: frozenset[str] = frozenset(),
+    ) -> Self:
+        """A batch of columns that are known to be read-only and of one length: none is looked at.
+
+        For who makes all columns himself, as decoding does; the dictionary is kept.
+        """
+        made = object.__new__(cls)
+        put = object.__setattr__  # past __init__, which checks
+        put(made, "topic", topic)
+        put(made, "partition", partition)
+        put(made, "offsets", offsets)
+        put(made, "event_time_ms", event_time_ms)
+        put(made, "keys", keys)
+        put(made, "columns", MappingProxyType(columns))
+        put(made, "degraded", degraded)
+        return made
 
     @classmethod
     def of(
@@ -86,18 +116,21 @@ class Batch:
 
     def with_columns(self, columns: Mapping[str, Array]) -> Self:
         """The same rows with these columns added or replaced."""
-        # only what is new has to be checked, and ``replace`` takes longer than all the rest of this
-        made = type(self)(
+        return self.proven(
             self.topic,
             self.partition,
             self.offsets,
             self.event_time_ms,
             self.keys,
-            columns,
+            self.copied_columns() | self._sound(columns),
             self.degraded,
         )
-        object.__setattr__(made, "columns", MappingProxyType({**self.columns, **made.columns}))
-        return made
+
+    def copied_columns(self) -> dict[str, Array]:
+        """The columns in a dictionary of the caller's own."""
+        columns = self.columns
+        assert isinstance(columns, MappingProxyType)
+        return columns.copy()  # of the dictionary within, where ``dict()`` asks for item after item
 
     def with_degraded(self, *systems: str) -> Self:
         """The same rows, marked as made while these systems were away."""

@@ -133,7 +133,7 @@ def numbers(column: Any) -> Any:
     if kind == "f":
         return column
     values = column.astype(np.float64)
-    if kind == "i" and (missing := column == MISSING_TIME).any():
+    if kind == "i" and np.count_nonzero(missing := column == MISSING_TIME):
         values[missing] = np.nan
     return values
 
@@ -301,8 +301,9 @@ class _Compiler:
         """The values of a node that has to give numbers."""
         match node:
             case ast.Name():
-                column = self._column(node, ColumnType.FLOAT)
-                return lambda columns: numbers(column(columns))
+                self._column(node, ColumnType.FLOAT)
+                key = self.names.get(node.id, node.id)
+                return lambda columns: numbers(columns[key])
             case ast.BinOp():
                 return self._arithmetic(node)
             case ast.UnaryOp(op=ast.USub()):

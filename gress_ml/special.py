@@ -19,13 +19,15 @@ class Special:
     values: Callable[[Batch], list[Any]]
 
 
+def _ids(prefix: str, offsets: list[int]) -> list[Any]:
+    return [f"{prefix}{offset}" for offset in offsets]
+
+
 _ALL = (
     # the same id on every replay: readers drop duplicates by it
     Special(
         Column("decision_id", ColumnType.STRING),
-        lambda batch: [
-            f"{batch.topic}-{batch.partition}-{offset}" for offset in batch.offsets.tolist()
-        ],
+        lambda batch: _ids(f"{batch.topic}-{batch.partition}-", batch.offsets.tolist()),
     ),
     Special(Column("event_time_ms", ColumnType.INT), lambda batch: batch.event_time_ms.tolist()),
     Special(Column("offset", ColumnType.INT), lambda batch: batch.offsets.tolist()),

@@ -127,7 +127,7 @@ class FeatureSet:
         is changed; without one the batch stands alone. Raises SchemaError when a column is absent
         or holds the wrong type. Codes: ``missing_feature``, ``out_of_range``, ``unknown_category``.
         """
-        work = Work(batch, state or self.new_state(), dict(batch.columns))
+        work = Work(batch, state or self.new_state(), batch.copied_columns())
         matrix = np.zeros((self._plan.rows, len(batch)))
         with np.errstate(all="ignore"):
             try:
@@ -135,8 +135,7 @@ class FeatureSet:
                     stage.run(work, matrix)
             except KeyError as error:
                 raise SchemaError(f"feature set {self.name!r}: no column {error}") from None
-            vectors = np.empty((len(batch), len(self._plan.order)), np.float32)
-            vectors[:] = matrix[self._plan.order].T
+            vectors = matrix.take(self._plan.order, axis=0).T.astype(np.float32, order="C")
         if not work.rejected:
             return vectors, []
         rows = sorted(work.rejected)

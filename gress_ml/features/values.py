@@ -57,7 +57,10 @@ def column_numbers(name: str) -> Load:
 
 def expression_numbers(expression: Expression) -> Load:
     """The numbers of an expression; the caller keeps NumPy quiet."""
-    return lambda work: numbers(expression.run(work.columns))
+    run = expression.run
+    if not expression.reads:
+        return lambda work: np.full(len(work.batch), numbers(run(work.columns)), np.float64)
+    return lambda work: numbers(run(work.columns))
 
 
 def column_values(name: str) -> Load:

@@ -14,6 +14,7 @@ from gress_ml.schema import MISSING_TIME
 from gress_ml.special import SPECIAL
 
 _ENCODER = msgspec.json.Encoder()
+_INT64 = np.dtype(np.int64)
 
 
 def values_of(batch: Batch, column: str) -> list[Any]:
@@ -21,11 +22,11 @@ def values_of(batch: Batch, column: str) -> list[Any]:
 
     A missing time is None. Raises KeyError for a column that is neither.
     """
-    if column not in batch:
+    array = batch.columns.get(column)
+    if array is None:
         return SPECIAL[column].values(batch)
-    array = batch[column]
     values: list[Any] = array.tolist()
-    if array.dtype == np.int64 and (array == MISSING_TIME).any():
+    if array.dtype == _INT64 and np.count_nonzero(array == MISSING_TIME):
         return [None if value == MISSING_TIME else value for value in values]
     return values
 
@@ -60,4 +61,8 @@ def keys_of(batch: Batch, column: str | None) -> list[bytes | None]:
     """Message keys: the input record's own, or the text of a column."""
     if column is None:
         return list(batch.keys)
-    return [None if value is None else str(value).encode() for value in values_of(batch, column)]
+    values = values_of(batch, column)
+    try:
+        return [*map(str.encode, values)]  # as nearly all are
+    except TypeError:
+        return [None if value is None else str(value).encode() for value in values]
