@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ Status = Callable[[], Mapping[str, Any]]
 _IDLE_S = 30.0
 #: How long the rest of a request is read that nobody wants, such as a body.
 _REST_S = 1.0
+#: Connections at once; each is an open file, of which Kafka and Redis need theirs.
+MOST_CONNECTIONS = 64
 
 
 class HttpServer:
@@ -29,6 +32,7 @@ class HttpServer:
         self._metrics = metrics
         self._status = status
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
         self.address = ""
 
     async def start(self) -> None:
@@ -46,14 +50,25 @@ class HttpServer:
             lingering_time=_REST_S,
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        host, port = self._runner.addresses[0][:2]
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._connected, self._host, self._port)
+        host, port = self._listener.sockets[0].getsockname()[:2]
         self.address = f"http://{host}:{port}"
 
     async def stop(self) -> None:
+        listener, self._listener = self._listener, None
         runner, self._runner = self._runner, None
+        if listener is not None:
+            listener.close()
         if runner is not None:
             await runner.cleanup()
+
+    def _connected(self) -> asyncio.Protocol:
+        """Who comes when all places are taken is let go at once."""
+        server = None if self._runner is None else self._runner.server
+        if server is None or len(server.connections) >= MOST_CONNECTIONS:
+            return _LetGo()
+        return server()
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(text="/health\n/ready\n/metrics\n")
@@ -68,3 +83,8 @@ class HttpServer:
     async def _page(self, _: web.Request) -> web.Response:
         headers = {"Content-Type": PrometheusMetrics.content_type}
         return web.Response(body=self._metrics.page(), headers=headers)
+
+
+class _LetGo(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -71,3 +72,36 @@ async def test_a_caller_that_is_slow_silent_or_large_is_let_go(
     writer.close()
     assert answer in heard.partition(b"\r\n")[0]
     assert heard or not answer
+
+
+async def test_callers_that_stay_take_a_bounded_number_of_places(server: HttpServer) -> None:
+    """Each is an open file; without a bound they would take those that Kafka needs."""
+    port = int(server.address.rpartition(":")[2])
+    before = len(os.listdir("/proc/self/fd"))
+    callers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
+    async with asyncio.timeout(5):
+        for reader, _ in callers[http.MOST_CONNECTIONS :]:
+            assert await reader.read() == b""  # let go at once
+    taken = len(os.listdir("/proc/self/fd")) - before - len(callers)
+    assert taken <= http.MOST_CONNECTIONS
+    for reader, writer in callers:
+        writer.close()
+        await reader.read()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(server.address + "/health") as answer,
+    ):
+        assert answer.status == 200
+
+
+async def test_a_server_that_was_stopped_lets_everybody_go(server: HttpServer) -> None:
+    port = int(server.address.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readline()
+    async with asyncio.timeout(5):
+        await server.stop()
+        await reader.read()
+    writer.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)

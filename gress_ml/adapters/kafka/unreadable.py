@@ -69,6 +69,8 @@ class _Batches:
 class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka is untyped
     """aiokafka's records of one fetch of a partition; it goes on behind what cannot be read."""
 
+    next_fetch_offset: int
+
     def __init__(
         self,
         tp: TopicPartition,
