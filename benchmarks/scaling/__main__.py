@@ -1,13 +1,15 @@
-"""``python -m benchmarks.scaling [--quick | --full] [--only AXIS]``: the cost of one event.
+"""``python -m benchmarks.scaling [--quick | --full] [--only AXIS] [--write]``: cost of one event.
 
-Prints the table, writes ``build/scaling.json`` and draws ``build/scaling.svg``. ``--full`` adds a
-log of ten million events (6.5 GB, and as much again for each repetition's decisions).
+Prints the tables, writes ``build/scaling.json`` and draws ``build/scaling.svg``, after each axis
+what there is. ``--full`` adds a log of ten million events (6.5 GB, and two thirds of that for each
+repetition's decisions). ``--write`` puts figures and picture into the documentation.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
@@ -20,11 +22,14 @@ from rich.console import Console
 from benchmarks.machine import describe_machine
 from benchmarks.scaling import axes
 from benchmarks.scaling.case import Axis, Case
+from benchmarks.scaling.coordinator import Books, Upkeep
+from benchmarks.scaling.document import with_figures
 from benchmarks.scaling.features import fill
+from benchmarks.scaling.group import sharings
 from benchmarks.scaling.picture import picture
 from benchmarks.scaling.point import Point, Stage
-from benchmarks.scaling.report import show
-from benchmarks.scaling.results import AxisResult, result_of, write_results
+from benchmarks.scaling.report import sheets
+from benchmarks.scaling.results import AxisResult, Results, result_of
 from benchmarks.scaling.topics import LogTopics
 from benchmarks.scaling.topology import ROOT, write_topology
 from gress_ml.adapters.clock import SystemClock
@@ -32,6 +37,8 @@ from gress_ml.adapters.redis import RedisFeatures, RedisSettings
 from gress_ml.dev.servers import Servers
 
 RESULTS = ROOT / "build" / "scaling.json"
+PICTURE = RESULTS.with_suffix(".svg")
+PAGE = ROOT / "docs" / "scaling.md"
 #: What a log of ten million events and its decisions, three times, need and leave.
 _FULL_NEEDS_GB = 40
 
@@ -47,9 +54,15 @@ class Run:
         addresses = servers.up(["kafka", "redis"])
         self._redis = addresses.redis
         self._topics = LogTopics(addresses.kafka)
-        pid = next(server.pid for server in servers.status() if server.name == "kafka")
-        self._stage = Stage(addresses.kafka, psutil.Process(pid))
+        processes = {one.name: psutil.Process(one.pid) for one in servers.status() if one.pid}
+        broker = processes["kafka"]
+        self._stage = Stage(addresses.kafka, broker, processes["redis"])
+        self._books = Books(addresses.kafka, broker)
         self._rows = 0
+
+    def upkeep(self) -> list[Upkeep]:
+        """What commits and transactions cost the broker."""
+        return asyncio.run(self._books.measure())
 
     def measure(self, axis: Axis) -> AxisResult:
         """All repetitions, level after level; every other round backwards, so noise hits alike."""
@@ -91,24 +104,42 @@ def main() -> None:
     arguments = _arguments()
     size = axes.QUICK if arguments.quick else axes.FULL if arguments.full else axes.DEFAULT
     chosen = [axis for axis in axes.axes(size) if arguments.only in (None, axis.name)]
-    machine = describe_machine()
-    results = _measure(chosen, size.repetitions)
-    show(console, results)
-    write_results(results, machine, RESULTS)
-    RESULTS.with_suffix(".svg").write_text(picture(results), encoding="utf-8")
-    console.print(f"written: {RESULTS} and {RESULTS.with_suffix('.svg')}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each new attempt
+    results = Results(describe_machine())
+    _measure(chosen, size.repetitions, results, with_books=arguments.only is None)
+    for sheet in sheets(results):
+        sheet.show(console)
+    if arguments.write:
+        _document(results)
+    console.print(f"written: {RESULTS} and {PICTURE}")
 
 
-def _measure(chosen: Sequence[Axis], repetitions: int) -> list[AxisResult]:
+def _measure(
+    chosen: Sequence[Axis], repetitions: int, results: Results, *, with_books: bool
+) -> None:
     for variable in ("GRESS_KAFKA", "GRESS_REDIS"):
         os.environ.pop(variable, None)  # never servers that others use
+    if with_books:
+        results.sharings = sharings()
     with tempfile.TemporaryDirectory(prefix="gress-scaling-") as folder:
         servers = Servers(Path(folder) / "servers")
         try:
             run = Run(servers, Path(folder), repetitions)
-            return [run.measure(axis) for axis in chosen]
+            for axis in chosen:
+                results.axes.append(run.measure(axis))
+                results.write(RESULTS)
+                PICTURE.write_text(picture(results.axes), encoding="utf-8")
+            if with_books:
+                results.upkeep = run.upkeep()
+                results.write(RESULTS)
         finally:
             servers.down()
+
+
+def _document(results: Results) -> None:
+    figures = {sheet.name: sheet.markdown() for sheet in sheets(results)}
+    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+    shutil.copy(PICTURE, PAGE.parent / "images" / PICTURE.name)
 
 
 def _arguments() -> argparse.Namespace:
@@ -118,7 +149,10 @@ def _arguments() -> argparse.Namespace:
     size.add_argument("--full", action="store_true", help="with a log of ten million events")
     names = [axis.name for axis in axes.axes(axes.DEFAULT)]
     parser.add_argument("--only", choices=names, help="only this axis")
+    parser.add_argument("--write", action="store_true", help="figures into the documentation")
     arguments = parser.parse_args()
+    if arguments.write and arguments.only:
+        parser.error("--write needs all axes: leave out --only")
     free_gb = shutil.disk_usage(tempfile.gettempdir()).free / 1e9
     if arguments.full and free_gb < _FULL_NEEDS_GB:
         parser.error(f"--full needs {_FULL_NEEDS_GB} GB of disk; {free_gb:.0f} GB are free")

@@ -1,6 +1,6 @@
 """Group: what it costs one member, the leader, to share partitions out, and what Kafka keeps of it.
 
-``python -m benchmarks.scaling.group``. The workers' assignors are asked as the broker would ask
+The workers' assignors are asked as the broker would ask
 them, twice: the second time each member tells what it had, as in every rebalance but the first.
 Kafka writes the metadata of a whole group as one record to ``__consumer_offsets``, so subscriptions
 and assignments of all members together must stay below ``message.max.bytes``.
@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from yarl import URL
 
 from benchmarks.scaling.topology import FLAGSHIP
@@ -38,6 +36,11 @@ class Sharing:
     partitions: int
     leader_s: float  # CPU of the leader's event loop, during which it decides nothing
     kept_bytes: int  # subscriptions and assignments of all members: one record
+
+
+def sharings() -> list[Sharing]:
+    """All sizes, the least first."""
+    return [Group(members).share(partitions) for members, partitions in _SIZES]
 
 
 class _Cluster:
@@ -85,24 +88,3 @@ def _assignor(topology: Topology, stores: Stores, number: int) -> Any:
 
 def _name(number: int) -> str:
     return f"faust-0.11.3-00000000-0000-0000-0000-{number:012d}"
-
-
-def main() -> None:
-    """Measure and print."""
-    table = Table(title="a rebalance: what the leader does, and what the coordinator keeps")
-    for heading in ("workers", "partitions of each input", "leader s", "record KiB", "fits"):
-        table.add_column(heading, justify="right")
-    for members, partitions in _SIZES:
-        found = Group(members).share(partitions)
-        table.add_row(
-            str(found.members),
-            f"{found.partitions:,}",
-            f"{found.leader_s:.2f}",
-            f"{found.kept_bytes / 1024:,.0f}",
-            "yes" if found.kept_bytes < LARGEST_RECORD else "no",
-        )
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()

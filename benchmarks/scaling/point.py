@@ -25,6 +25,7 @@ class Point:
     cpu_us: float  # of all workers, per event
     events_per_s: float
     broker_us: float  # CPU of the broker, per event: fetched by the worker, produced by it
+    store_us: float  # CPU of Redis, per event
     rss_mb: float  # of one worker, at the end
     batch: float  # rows per batch, on the mean
     degraded: float = 0.0  # share of the batches that the feature store did not answer in time
@@ -38,14 +39,16 @@ class _Mark:
     events: int
     cpu_s: float
     broker_s: float
+    store_s: float
 
 
 class Stage:
-    """Measures cases on one broker, whose process is ``broker``."""
+    """Measures cases on one broker and one Redis, of which the processes are told."""
 
-    def __init__(self, bootstrap: str, broker: psutil.Process) -> None:
+    def __init__(self, bootstrap: str, broker: psutil.Process, store: psutil.Process) -> None:
         self._bootstrap = bootstrap
         self._broker = broker
+        self._store = store
 
     async def measure(self, case: Case, topology: Path) -> Point:
         """From the end of the warm-up, with all workers at work, to the last event measured."""
@@ -69,8 +72,14 @@ class Stage:
             if time.monotonic() > give_up:
                 raise RuntimeError(f"{wanted - total} decisions lack after {_PATIENCE_S:.0f} s")
             await asyncio.sleep(_POLL_S)
-        times = self._broker.cpu_times()
-        return _Mark(time.perf_counter(), total, crew.cpu_s, times.user + times.system)
+        used = crew.cpu_s, cpu_s(self._broker), cpu_s(self._store)
+        return _Mark(time.perf_counter(), total, *used)
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds that a process has used so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 async def _all_at_work(crew: Crew, case: Case) -> None:
@@ -94,6 +103,7 @@ def _point(start: _Mark, end: _Mark, crew: Crew, decided: int) -> Point:
         cpu_us=(end.cpu_s - start.cpu_s) / events * 1e6,
         events_per_s=events / (end.at - start.at),
         broker_us=(end.broker_s - start.broker_s) / events * 1e6,
+        store_us=(end.store_s - start.store_s) / events * 1e6,
         rss_mb=crew.rss_mb,
         batch=decided / batches,
         degraded=crew.counted("gress_ml_degraded_batches_total") / batches,

@@ -1,58 +1,121 @@
-"""Report: the medians of all levels in one table, and what each axis follows."""
+"""Report: what was measured, as tables for the screen and for the documentation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.scaling.case import TOLERANCE
-from benchmarks.scaling.results import AxisResult, Level
-
-_HEADINGS = ("", "CPU µs", "least – most", "events/s", "broker µs", "MB", "batch")
-
-
-def show(console: Console, results: Sequence[AxisResult]) -> None:
-    table = Table(title="cost of one event (medians; CPU of all workers together)")
-    table.add_column("what grows")
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for result in results:
-        for number, level in enumerate(result.levels):
-            first = number == 0
-            table.add_row(
-                result.name if first else "",
-                *_cells(level),
-                end_section=number == len(result.levels) - 1,
-            )
-    console.print(table)
-    for result in results:
-        console.print(f"{result.name}: {verdict(result)}", highlight=False)
+from benchmarks.scaling.group import LARGEST_RECORD
+from benchmarks.scaling.plan import Load, Plan, costs_of
+from benchmarks.scaling.results import AxisResult, Level, Results
 
 
-def verdict(result: AxisResult) -> str:
-    """What the axis shows, in a line."""
-    law = result.law
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table. The columns ``words`` are text; all others are numbers."""
+
+    name: str  # of its place in the documentation
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: Sequence[int] = (0,)
+
+    def show(self, console: Console) -> None:
+        table = Table(title=self.title)
+        for number, heading in enumerate(self.headings):
+            table.add_column(heading, justify="left" if number in self.words else "right")
+        for row in self.rows:
+            table.add_row(*row)
+        console.print(table)
+
+    def markdown(self) -> str:
+        ruler = ["---" if n in self.words else "---:" for n in range(len(self.headings))]
+        lines = [self.headings, ruler, *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def sheets(results: Results) -> Iterator[Sheet]:
+    """Those for which there are figures."""
+    yield Sheet("machine", "machine", ("", ""), results.machine, (0, 1))
+    headings = ("", "level", "CPU µs", "least – most", "events/s", "broker µs", "MB", "batch")
+    rows: list[Sequence[str]] = [row for axis in results.axes for row in _rows(axis)]
+    yield Sheet("costs", "cost of one event: medians, CPU of all workers", headings, rows)
+    findings = [(axis.name, verdict(axis)) for axis in results.axes]
+    yield Sheet(
+        "laws", "what it follows", ("as this grows", "the cost of an event"), findings, (0, 1)
+    )
+    if results.sharings:
+        yield _group(results)
+    if results.upkeep:
+        yield _upkeep(results)
+    if results.upkeep and any(axis.name == "partitions" for axis in results.axes):
+        yield _plan(results)
+
+
+def verdict(axis: AxisResult) -> str:
+    """What an axis shows, in a line."""
+    law = axis.law
     if law is None:
-        mark = "[green]✓[/]" if result.kept else "[red]✗[/]"
-        bound = f"{'≤' if result.kept else '>'} {TOLERANCE:.0%}"
-        return f"{mark} constant within {result.spread:.0%} ({bound})"
-    if result.name == "batch size":
+        bound = "≤" if axis.kept else "> (!)"
+        return f"constant within {axis.spread:.0%}, {bound} {TOLERANCE:.0%}"
+    if axis.name == "batch size":
         text = f"{law.fixed:.1f} + {law.growing:.0f} / batch"
     else:
         text = f"{law.fixed:.1f} + {law.growing * 1000:.2f} per KB"
-    return f"{text} µs (within {law.worst:.0%})"
+    return f"{text} µs, within {law.worst:.0%}"
 
 
-def _cells(level: Level) -> list[str]:
+def _rows(axis: AxisResult) -> Iterator[Sequence[str]]:
+    for number, level in enumerate(axis.levels):
+        yield ("" if number else axis.name, *_cells(level))
+
+
+def _cells(level: Level) -> Sequence[str]:
     costs = [point.cpu_us for point in level.points]
-    return [
-        f"{level.level:,.0f}",
+    return (
+        f"{level.level:,.0f}" + _lost(level),
         f"{level.median('cpu_us'):.1f}",
         f"{min(costs):.1f} – {max(costs):.1f}",
         f"{level.median('events_per_s'):,.0f}",
         f"{level.median('broker_us'):.1f}",
         f"{level.median('rss_mb'):,.0f}",
         f"{level.median('batch'):,.0f}",
+    )
+
+
+def _lost(level: Level) -> str:
+    """A store that does not answer makes events cheap: such a figure is marked."""
+    lost = max(point.degraded for point in level.points)
+    return f" ({lost:.0%} without store)" if lost else ""
+
+
+def _group(results: Results) -> Sheet:
+    rows = [
+        (
+            f"{one.members}",
+            f"{one.partitions:,}",
+            f"{one.leader_s:.2f}",
+            f"{one.kept_bytes / 1024:,.0f}",
+            "yes" if one.kept_bytes < LARGEST_RECORD else "no",
+        )
+        for one in results.sharings
     ]
+    headings = ("workers", "partitions of each input", "leader CPU s", "record KiB", "fits")
+    return Sheet("group", "a rebalance of one group", headings, rows, ())
+
+
+def _upkeep(results: Results) -> Sheet:
+    rows = [(one.name, f"{one.per_s:,.0f}", f"{one.broker_us:,.0f}") for one in results.upkeep]
+    headings = ("", "measured at, per second", "broker CPU µs each")
+    return Sheet("upkeep", "what the coordinators' broker pays", headings, rows)
+
+
+def _plan(results: Results) -> Sheet:
+    plan = Plan(Load(), costs_of(results.axes, results.upkeep))
+    rows = [(line.what, line.arithmetic, line.result) for line in plan.lines()]
+    title = f"{plan.load.brokers} brokers, {plan.load.events_per_s:,} events/s"
+    return Sheet("plan", title, ("", "arithmetic", "result"), rows, (0, 1))

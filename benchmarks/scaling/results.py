@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import orjson
 
 from benchmarks.scaling.case import TOLERANCE, Axis
+from benchmarks.scaling.coordinator import Upkeep
+from benchmarks.scaling.group import Sharing
 from benchmarks.scaling.law import Law, fit
 from benchmarks.scaling.point import Point
 
@@ -38,8 +39,7 @@ class AxisResult:
     @property
     def spread(self) -> float:
         """How far the dearest level lies above the cheapest: 0.1 is 10 %."""
-        costs = [level.median("cpu_us") for level in self.levels]
-        return max(costs) / min(costs) - 1
+        return max(self._costs) / min(self._costs) - 1
 
     @property
     def kept(self) -> bool:
@@ -62,36 +62,29 @@ class AxisResult:
         return [level.median("cpu_us") for level in self.levels]
 
 
+@dataclass(slots=True)
+class Results:
+    """What a run has measured so far."""
+
+    machine: Sequence[tuple[str, str]]
+    axes: list[AxisResult] = field(default_factory=list)
+    sharings: Sequence[Sharing] = ()
+    upkeep: Sequence[Upkeep] = ()
+
+    def write(self, path: Path) -> None:
+        """As JSON: the machine, and all repetitions of each level."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        axes = [
+            {**asdict(axis), "spread": axis.spread, "law": axis.law and asdict(axis.law)}
+            for axis in self.axes
+        ]
+        body = {**asdict(self), "machine": dict(self.machine), "axes": axes}
+        path.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")
+
+
 def result_of(axis: Axis, points: Sequence[Sequence[Point]]) -> AxisResult:
     """``points``: the repetitions of each case, in the order of the axis."""
     levels = [
         Level(case.level, repetitions) for case, repetitions in zip(axis.cases, points, strict=True)
     ]
     return AxisResult(axis.name, levels, axis.is_constant, axis.note)
-
-
-def write_results(
-    results: Sequence[AxisResult], machine: Sequence[tuple[str, str]], path: Path
-) -> None:
-    """As JSON: the machine, and per axis all repetitions of each level."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    body = {"machine": dict(machine), "axes": [_plain(result) for result in results]}
-    path.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")
-
-
-def read_results(path: Path) -> list[AxisResult]:
-    """What was written."""
-    return [_result(axis) for axis in orjson.loads(path.read_bytes())["axes"]]
-
-
-def _plain(result: AxisResult) -> Mapping[str, Any]:
-    plain = asdict(result)
-    return {**plain, "spread": result.spread, "law": result.law and asdict(result.law)}
-
-
-def _result(plain: Mapping[str, Any]) -> AxisResult:
-    levels = [
-        Level(level["level"], [Point(**point) for point in level["points"]])
-        for level in plain["levels"]
-    ]
-    return AxisResult(plain["name"], levels, plain["is_constant"], plain["note"])
