@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install java run test lint format bench bench-quick fuzz chaos audit constraints clean
+.PHONY: help install java run test lint format bench bench-quick scaling fuzz chaos audit constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ bench: install java ## Measure everything that the documentation gives numbers f
 
 bench-quick: install java ## The same in short, to see that it works
 	$(BIN)/python -m benchmarks.run --quick
+
+scaling: install java ## Measure what an event costs as things grow: SCALING_ARGS='--quick --write'
+	$(BIN)/python -m benchmarks.scaling $(SCALING_ARGS)
 
 fuzz: install ## Try odd input on every door: FUZZ_ARGS='--seconds 60 --target topologies'
 	$(BIN)/python -m fuzz $(FUZZ_ARGS)

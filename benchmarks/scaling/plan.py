@@ -114,7 +114,9 @@ class Plan:
             f"{memory:,.0f} MB",
         )
         yield Line(
-            "memory of all", f"{self.workers:,} x {memory:,.0f} MB", _gb(self.workers * memory)
+            "memory of all",
+            f"{self.workers:,} x {memory:,.0f} MB",
+            f"{self.workers * memory / 1000:,.0f} GB",
         )
 
     def _brokers(self) -> Iterator[Line]:
