@@ -92,7 +92,7 @@ GRESS = Contender(
     "gress-ml",
     Kind.GRESS,
     "gress-ml",
-    "the topology as it ships; commit 200 ms",
+    "the topology as it ships, with its defaults",
     _gress("gress"),
     rates=(FAST, SLOW),
 )
@@ -154,7 +154,7 @@ CONTENDERS = (
         "BatchingSink, commit_every 2048 or 0.1 s, msgspec",
         _peer("benchmarks.peers.quix_batches"),
         fewer=3,
-        rates=(SLOW,),
+        rates=(FAST,),
     ),
     Contender(
         "quix",

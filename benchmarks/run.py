@@ -18,7 +18,7 @@ from benchmarks.contenders import BY_KEY, CONTENDERS, ROOT, Contender
 from benchmarks.figures import NO_WORKER, Figures, Measured, latency_of, results_of, rows_of
 from benchmarks.machine import describe_machine
 from benchmarks.one_run import Run, Size, console
-from benchmarks.peers.environment import PeersError, install
+from benchmarks.peers.environment import FOLDER, PeersError, install, installed
 from benchmarks.report import (
     show_figures,
     show_machine,
@@ -49,8 +49,8 @@ def with_peers(contenders: Sequence[Contender], measured: Measured) -> list[Cont
     """Make the peers' environment; without it, the contenders that need none."""
     needing = [contender for contender in contenders if contender.in_peers]
     try:
-        if needing:
-            console.log("the peers' environment: looking, and making it where it lacks")
+        if needing and not installed():
+            console.log(f"making the peers' environment in {FOLDER}; this takes minutes")
             install()
     except PeersError as error:
         measured.failures |= {contender.key: str(error) for contender in needing}
@@ -66,8 +66,9 @@ def measure(size: Size, contenders: Sequence[Contender]) -> Measured:
     with tempfile.TemporaryDirectory(prefix="gress-bench-") as folder:
         servers = Servers(Path(folder) / "servers")
         try:
-            topics = Topics(servers.up(["kafka"]).kafka)
-            Run(size, contenders, topics, Path(folder), measured).measure()
+            # nothing here holds on to a client: one whose broker is gone would complain
+            broker = servers.up(["kafka"]).kafka
+            Run(size, contenders, Topics(broker), Path(folder), measured).measure()
         finally:
             servers.down()
     return measured

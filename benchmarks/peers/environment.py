@@ -26,11 +26,13 @@ class PeersError(Exception):
     """They could not be installed; says why."""
 
 
+def installed() -> bool:
+    """Whether the environment is there, and what is wanted now."""
+    return _STAMP.is_file() and _STAMP.read_text() == _wanted()
+
+
 def install() -> None:
-    """Make the environment, unless it is there and of these versions. Raises PeersError."""
-    wanted = _wanted()
-    if _STAMP.is_file() and _STAMP.read_text() == wanted:
-        return
+    """Make the environment anew. Raises PeersError."""
     try:
         _run(sys.executable, "-m", "venv", "--clear", str(FOLDER))
         _run(
@@ -42,7 +44,7 @@ def install() -> None:
         raise PeersError(
             f"the peers could not be installed in {FOLDER}: {detail[-500:]}"
         ) from error
-    _STAMP.write_text(wanted)
+    _STAMP.write_text(_wanted())
 
 
 def peer_version(package: str) -> str:
