@@ -12,7 +12,7 @@ from benchmarks.chaos.instruments.unavailable import Unavailable
 from benchmarks.chaos.lane import GUARANTEES
 from benchmarks.chaos.report import Run, show
 from benchmarks.chaos.scenario import Scenario
-from benchmarks.chaos.scenarios import SCENARIOS, quick
+from benchmarks.chaos.scenarios import SCENARIOS, SHORT, quick
 from benchmarks.chaos.storm import Storm
 from benchmarks.chaos.subject import PROJECT
 
@@ -46,7 +46,9 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("benchmarks.chaos", description=__doc__)
-    parser.add_argument("--scenario", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument(
+        "--scenario", nargs="+", choices=[*SCENARIOS, SHORT.name], default=list(SCENARIOS)
+    )
     parser.add_argument("--guarantee", nargs="+", choices=GUARANTEES, default=list(GUARANTEES))
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--quick", action="store_true", help="one blow of each kind per scenario")
@@ -54,7 +56,8 @@ def _options() -> argparse.Namespace:
 
 
 def _asked(options: argparse.Namespace) -> list[Scenario]:
-    chosen = [SCENARIOS[name] for name in options.scenario]
+    known = {**SCENARIOS, SHORT.name: SHORT}
+    chosen = [known[name] for name in options.scenario]
     return [quick(scenario) for scenario in chosen] if options.quick else chosen
 
 

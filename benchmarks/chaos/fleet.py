@@ -23,7 +23,7 @@ _CRASHED = ("worker_failed",)
 _SUSPECT = ("Traceback", "crashed", "never retrieved", "never awaited")
 #: How long a worker may take to drain and leave after SIGTERM.
 _LEAVE_S = 30.0
-_READY_S = 90.0
+_READY_S = 180.0  # on a machine that has other things to do
 #: Ended by the worker itself, or by the system before it had begun to listen to signals.
 _GOOD_CODES = (0, -signal.SIGTERM)
 _SHOWN = 300

@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.chaos.lane import Guarantee
+from benchmarks.chaos.lane import GUARANTEES
 from benchmarks.chaos.scenarios import SHORT
 from benchmarks.chaos.storm import Storm
 
 SEED = 17
-# what the engine supports now
-GUARANTEES: tuple[Guarantee, ...] = ("at_least_once",)
 
 
 @pytest.mark.servers
