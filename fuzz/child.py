@@ -33,7 +33,7 @@ from gress_ml.registry.safety import Limits, entry_of
 
 _LENGTH = struct.Struct("<Q")
 _MEMORY_BYTES = 6 << 30
-_SLOW_S = 6.0  # after which the child tells where it is; before it is ended
+_SLOW_S = 50.0  # after which the child tells where it is; before it is ended
 _BROKEN = b"broken: "
 
 
@@ -44,7 +44,7 @@ class Crashed(Exception):  # noqa: N818 - reads as the fact it states
 class Child:
     """Loads graphs in another process, which is started again when it dies."""
 
-    def __init__(self, *, raw: bool, limit_s: float = 8.0) -> None:
+    def __init__(self, *, raw: bool, limit_s: float = 60.0) -> None:
         self._arguments = ["raw"] if raw else []
         self._limit_s = limit_s
         self._process: subprocess.Popen[bytes] | None = None
