@@ -17,9 +17,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -130,11 +129,30 @@ _OUT = columns_of(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class Same:
+    """A text that is the same in every row: made once, read-only, and cut to the batch."""
+
+    def __init__(self, text: str, rows: int) -> None:
+        self._text = text
+        self._column = self._made(rows)
+
+    def column(self, rows: int) -> Array:
+        """So many rows of it."""
+        known = self._column
+        if rows > len(known):  # the topology's batches are larger than asked for
+            known = self._column = self._made(rows)
+        return known[:rows]
+
+    def _made(self, rows: int) -> Array:
+        column = np.full(rows, self._text, dtype=object)
+        column.setflags(write=False)
+        return column
+
+
+class _Choice(NamedTuple):
     """What was decided per row: position in ALGORITHMS, and why."""
 
-    index: Indices
+    algorithm: Indices
     confidence: Float64
     reason: Array
     probabilities: Array
@@ -165,16 +183,13 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
             self._bundle, Options(weights=weights, features=width)
         )
         warm_up(self.predictor, sorted({1, self.config.batch_size}))
-        said = {
-            "model": self._bundle.name,
-            "version": self._bundle.version,
-            "feature_schema": features.name,
+        self._labels = (self._bundle.name, self._bundle.version)
+        self._same = {
+            "model": Same(self._bundle.name, self.config.batch_size),
+            "version": Same(self._bundle.version, self.config.batch_size),
+            "feature_schema": Same(features.name, self.config.batch_size),
         }
-        # Made once, cut to the batch: they are the same in every row.
-        self._said: Mapping[str, Array] = {
-            name: np.full(self.config.batch_size, value, dtype=object)
-            for name, value in said.items()
-        }
+        self._says_model = Same("model", self.config.batch_size)
         known = [self._profiles[name] for name in ALGORITHMS]
         self._codecs = np.array([profile.codec for profile in known], dtype=object)
         self._streams = np.array([profile.streams for profile in known], np.int64)
@@ -219,9 +234,9 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
             return self._output(batch, self._by_rules(batch, "disabled"), "fallback")
         matrix: Float32 = batch["features"]
         if not self.predictor.accepts_missing:
-            whole = np.asarray(np.isfinite(matrix).all(axis=1))
-            if not whole.all():
-                return self._with_missing(batch, whole)
+            finite = np.isfinite(matrix)
+            if np.count_nonzero(finite) < finite.size:
+                return self._with_missing(batch, np.asarray(finite.all(axis=1)))
         try:
             probabilities = self._predict(matrix)
         except Exception as error:  # noqa: BLE001, RUF100 - whatever a run-time library raises
@@ -238,14 +253,14 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
 
     def _by_model(self, matrix: Float32, probabilities: Float32) -> _Choice:
         rounded: Float64 = probabilities.astype(np.float64).round(_DIGITS)
-        top = rounded.argmax(axis=1)
-        confidence = rounded[np.arange(len(top)), top]
-        index = self._to_algorithm[top]
-        reason = np.full(len(top), "model", dtype=object)
-        unsure = np.flatnonzero(confidence <= self.config.confidence_threshold)
-        if len(unsure):
+        index = self._to_algorithm.take(rounded.argmax(axis=1))
+        confidence: Float64 = np.maximum.reduce(rounded, axis=1)
+        reason = self._says_model.column(len(index))
+        unsure = confidence <= self.config.confidence_threshold
+        if np.count_nonzero(unsure):
             index[unsure] = self._rules(matrix[unsure])
             confidence[unsure] = rules.CONFIDENCE
+            reason = reason.copy()
             reason[unsure] = "low_confidence"
         return _Choice(index, confidence, reason, _dicts(self._classes, rounded))
 
@@ -321,22 +336,17 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
 
     # --- what comes out ---------------------------------------------------------------------------
 
-    @property
-    def _labels(self) -> tuple[str, str]:
-        return (self._bundle.name, self._bundle.version)
-
     def _output(self, batch: Batch, choice: _Choice, status: str) -> Output:
         rows = len(batch)
-        algorithm = _NAMES[choice.index]
         made = batch.with_columns(
             {
-                "algorithm": algorithm,
-                "codec": self._codecs[choice.index],
-                "streams": self._streams[choice.index],
+                "algorithm": _NAMES.take(choice.algorithm),
+                "codec": self._codecs.take(choice.algorithm),
+                "streams": self._streams.take(choice.algorithm),
                 "confidence": choice.confidence,
                 "probabilities": choice.probabilities,
                 "reason": choice.reason,
-                **self._same_for_all(rows),
+                **{name: same.column(rows) for name, same in self._same.items()},
             }
         )
         return Output(
@@ -345,19 +355,14 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
             logs=_logs(made) if self.config.log_predictions else (),
         )
 
-    def _same_for_all(self, rows: int) -> Mapping[str, Array]:
-        if rows <= self.config.batch_size:
-            return {name: column[:rows] for name, column in self._said.items()}
-        return {name: np.full(rows, column[0], dtype=object) for name, column in self._said.items()}
-
     def _measures(self, choice: _Choice, status: str) -> Iterator[Measure]:
-        rows = len(choice.index)
+        rows = len(choice.algorithm)
         yield Measure(PREDICTIONS, rows, (*self._labels, status))
         if status == "success":
             yield Measure(BATCH_SIZE, rows, self._labels)
         if self.config.metrics_enabled:
-            bucket = np.searchsorted(_BUCKET_EDGES, choice.confidence)
-            counts = np.bincount(choice.index * len(_BUCKETS) + bucket).tolist()
+            bucket = _BUCKET_EDGES.searchsorted(choice.confidence)
+            counts = np.bincount(choice.algorithm * len(_BUCKETS) + bucket).tolist()
             for cell, count in enumerate(counts):
                 if count:
                     name, at = divmod(cell, len(_BUCKETS))
