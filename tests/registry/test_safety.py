@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gress_ml.errors import ModelCorrupt
+from gress_ml.errors import ModelCorrupt, ModelError
 from gress_ml.registry import Limits, LocalRegistry
 from gress_ml.registry.safety import is_pickle
 
@@ -92,6 +93,48 @@ def test_a_link_out_of_the_bundle_is_refused(
     (folder / "trees.onnx").symlink_to(outside)
     with pytest.raises(ModelCorrupt, match="leads out of the bundle"):
         registry.find("selector", "1.0.0")
+
+
+@pytest.mark.parametrize("what", ["link", "loop", "pipe"])
+def test_only_plain_files_of_the_folder_are_published(
+    registry: LocalRegistry, files: Path, tmp_path: Path, what: str
+) -> None:
+    """A link would publish what the publisher may read; a pipe would be waited for."""
+    (tmp_path / "outside.json").write_text("{}")
+    path = files / "metadata.json"
+    path.unlink(missing_ok=True)
+    match what:
+        case "link":
+            path.symlink_to(tmp_path / "outside.json")
+        case "loop":
+            path.symlink_to(path)
+        case "pipe":
+            os.mkfifo(path)
+    with pytest.raises(ModelCorrupt, match=r"leads out of|expected a"):
+        registry.push(files, "selector", "1.0.0")
+    assert registry.versions("selector") == []
+
+
+@pytest.mark.parametrize("name", ["..", "../up", "/etc", "a/b", ".hidden", "a\0b", "a\n", "ä"])
+def test_no_name_leads_out_of_the_registry(
+    registry: LocalRegistry, files: Path, tmp_path: Path, name: str
+) -> None:
+    for ask in (registry.versions, registry.find, registry.aliases):
+        with pytest.raises(ModelError, match="cannot be a model's name"):
+            ask(name)
+    with pytest.raises(ModelError, match="cannot be a model's name"):
+        registry.push(files, name, "1.0.0")
+
+
+@pytest.mark.parametrize("version", ["..", "../1.0.0", "1.0.0/../../up", "1.0.0\n"])
+def test_no_version_leads_out_of_the_registry(
+    registry: LocalRegistry, files: Path, version: str
+) -> None:
+    with pytest.raises(ModelError, match="is not a version"):
+        registry.push(files, "selector", version)
+    registry.push(files, "selector", "1.0.0")
+    with pytest.raises(ModelError, match="has no version or alias"):
+        registry.find("selector", version)
 
 
 def test_a_link_within_the_bundle_is_followed(registry: LocalRegistry, files: Path) -> None:
