@@ -21,7 +21,7 @@ class Size:
 
 
 DEFAULT = Size(3, 100_000, (100_000, 1_000_000), every_level=True)
-QUICK = Size(1, 60_000, (60_000, 300_000), every_level=False)
+QUICK = Size(1, 60_000, (60_000, 600_000), every_level=False)
 FULL = Size(3, 100_000, (100_000, 1_000_000, 10_000_000), every_level=True)
 
 

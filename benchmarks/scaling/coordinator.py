@@ -25,7 +25,7 @@ _MEMBERS, _TRANSACTIONAL_IDS = 16, 32
 #: again what comes while the markers of the transaction before are still written (KIP-890).
 _COMMIT_EVERY_S, _TRANSACTION_EVERY_S = 0.02, 0.1
 _BODY = b"x" * 400  # about a decision
-_SECONDS, _WARM_UP_S = 4.0, 4.0  # the broker compiles what it has not done before
+_SECONDS, _WARM_UP_S = 3.0, 3.0  # the broker compiles what it has not done before
 
 Step = Callable[[int], Awaitable[None]]
 
