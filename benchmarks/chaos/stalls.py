@@ -13,6 +13,8 @@ from benchmarks.chaos.troubles.trouble import Kind
 
 #: Shorter ones are no stand-still: a batch and its acknowledgement take their time.
 SHORTEST_S = 0.5
+#: A recovery that takes longer than planned may run into the next blow.
+_GRAVEST = (Kind.AWAY, Kind.KILL, Kind.REBALANCE, Kind.OTHER)
 #: A blow falls a moment after the last answer before it.
 _EARLY_MS = 200
 
@@ -74,7 +76,8 @@ def _gaps(spans: Iterable[Span]) -> list[tuple[int, int]]:
 
 
 def _cause(begin_ms: int, end_ms: int, happenings: Sequence[Happening]) -> Happening | None:
-    """The first that fell into the stall; else the last before it."""
-    within = (h for h in happenings if begin_ms - _EARLY_MS <= h.at_ms <= end_ms)
-    before = (h for h in reversed(happenings) if h.at_ms < begin_ms)
-    return next(within, None) or next(before, None)
+    """The first of the gravest that fell into the stall; else the last before it."""
+    within = [h for h in happenings if begin_ms - _EARLY_MS <= h.at_ms <= end_ms]
+    if within:
+        return min(within, key=lambda happening: _GRAVEST.index(happening.kind))
+    return next((h for h in reversed(happenings) if h.at_ms < begin_ms), None)

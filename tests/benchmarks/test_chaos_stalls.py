@@ -25,8 +25,15 @@ def test_a_record_answered_out_of_turn_still_shows_how_long_the_oldest_waited() 
     assert (stall.begin_ms, stall.end_ms) == (2_000, 8_001)
 
 
-def test_the_first_blow_that_fell_into_a_stall_is_its_cause() -> None:
-    (stall,) = find_stalls([Span(9_990, 10_050), Span(10_060, 21_000)], [KILL, LATER])
+def test_the_gravest_blow_that_fell_into_a_stall_is_its_cause() -> None:
+    away = Happening(15_000, "broker", Kind.AWAY)
+    (stall,) = find_stalls([Span(9_990, 10_050), Span(10_060, 21_000)], [KILL, away, LATER])
+    assert stall.cause is away
+
+
+def test_of_equally_grave_blows_in_a_stall_the_first_is_its_cause() -> None:
+    again = Happening(12_000, "kill", Kind.KILL)
+    (stall,) = find_stalls([Span(9_990, 10_050), Span(10_060, 21_000)], [KILL, again, LATER])
     assert stall.cause is KILL
 
 
