@@ -385,6 +385,13 @@ class _Compiler:
         if ufunc is None:
             raise self.refusal(node, f"the operator {type(node.op).__name__} is not allowed")
         left, right = self.number(node.left), self.number(node.right)
+        # a constant is looked at now, not with every batch
+        if isinstance(node.right, ast.Constant):
+            second = right({})
+            return lambda columns: ufunc(left(columns), second)
+        if isinstance(node.left, ast.Constant):
+            first = left({})
+            return lambda columns: ufunc(first, right(columns))
         return lambda columns: ufunc(left(columns), right(columns))
 
     def _comparison(self, node: ast.Compare) -> Run:

@@ -16,7 +16,7 @@ from gress_ml.features.keys import key_parts, row_keys
 from gress_ml.features.spec import Aggregation, Category, TextPart
 from gress_ml.features.state import FeatureState
 from gress_ml.operator import Rejected
-from gress_ml.schema import MISSING_TIME
+from gress_ml.schema import MISSING_TIME, ColumnType
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -60,6 +60,8 @@ def expression_numbers(expression: Expression) -> Load:
     run = expression.run
     if not expression.reads:
         return lambda work: np.full(len(work.batch), numbers(run(work.columns)), np.float64)
+    if expression.result is ColumnType.FLOAT:  # then they are numbers already
+        return lambda work: run(work.columns)
     return lambda work: numbers(run(work.columns))
 
 

@@ -115,7 +115,8 @@ class Plan:
         batch, rejected = self.decoder.decode(topic, partition, records)
         offsets = batch.offsets if not rejected else np.array([r.offset for r in records], np.int64)
         result = Result()
-        _bury(result, offsets, "decode", rejected)
+        if rejected:
+            _bury(result, offsets, "decode", rejected)
         streams: dict[str, Batch] = {self.input_name: batch}
         for step in self.steps:
             source = streams.get(step.source)
@@ -123,11 +124,13 @@ class Plan:
                 continue
             output = yield from _process(step, source)
             streams[step.name] = output.batch
-            streams.update({f"{step.name}.{name}": side for name, side in output.side.items()})
-            _bury(result, offsets, step.name, output.rejected)
-            result.writes.extend(output.writes)
-            result.measures.extend(output.measures)
-            result.logs.extend(output.logs)
+            for name, side in output.side.items():
+                streams[f"{step.name}.{name}"] = side
+            if output.rejected:
+                _bury(result, offsets, step.name, output.rejected)
+            result.writes += output.writes
+            result.measures += output.measures
+            result.logs += output.logs
             result.degraded |= output.batch.degraded
         for route in self.routes:
             if (stream := streams.get(route.source)) is not None:
@@ -218,8 +221,6 @@ def _concat(first: Batch, second: Batch) -> Batch:
 
 
 def _bury(result: Result, offsets: Array, operator: str, rejected: Sequence[Rejected]) -> None:
-    if not rejected:
-        return
     positions = _positions(offsets, np.array([row.offset for row in rejected], np.int64), operator)
     for position, row in zip(positions, rejected, strict=True):
         reason = row.message[:_REASON_CHARACTERS]
