@@ -159,7 +159,7 @@ class Effects:
         """Hand over the first try now, so that order is that of the batches."""
         try:
             delivery = await self._outlet.deliver(
-                sending.topic, sending.partition, sending.messages, self._clock.wall_ms()
+                sending.topic, sending.partition, sending.messages
             )
         except TooLargeError as error:  # known before it was sent
             if len(sending.messages) == 1:
@@ -196,7 +196,7 @@ class Effects:
         _log_dead(source, dead)
         target = own % await self._count(source.dead_topic)
         try:
-            await (await self._outlet.deliver(source.dead_topic, target, letters, now))
+            await (await self._outlet.deliver(source.dead_topic, target, letters))
         except TooLargeError:
             for message in letters:
                 await self._bury_shortened(source.dead_topic, target, message)
@@ -205,9 +205,7 @@ class Effects:
         for kept in _KEPT_BYTES:
             message = _shortened(letter, kept)
             try:
-                sent = await self._outlet.deliver(
-                    topic, partition, [message], self._clock.wall_ms()
-                )
+                sent = await self._outlet.deliver(topic, partition, [message])
                 await sent
             except TooLargeError:
                 if kept == _KEPT_BYTES[-1]:

@@ -96,7 +96,7 @@ class Worker:
         self._clock = SystemClock()
         self._failure: BaseException | None = None
         self._stopping = asyncio.Event()
-        self.producer = OutputProducer(settings.kafka.client)
+        self.producer = OutputProducer(settings.kafka.client, self._clock)
         self.app = self._new_app()
         self.engine = Engine(topology, stores.models, self._shell(), self._fail, self._reopen)
         self.app.batch_sink = self.engine
@@ -222,7 +222,7 @@ class Worker:
     def _outlets(self) -> Outlets:
         if self.topology.settings.guarantee == "exactly_once":
             client = self._settings.kafka.client
-            return TransactionalOutlets(client, self.topology.name, self.producer)
+            return TransactionalOutlets(client, self.topology.name, self.producer, self._clock)
         return SharedOutlets(self.producer, GroupCommitter(self._commit))
 
     async def _reopen(self, partition: Partition) -> None:

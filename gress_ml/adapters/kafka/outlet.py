@@ -30,7 +30,7 @@ class Outlet(Protocol):
         ...
 
     async def deliver(
-        self, topic: str, partition: int, messages: Sequence[Message], timestamp_ms: int
+        self, topic: str, partition: int, messages: Sequence[Message]
     ) -> asyncio.Task[None]:
         """Hand messages over in order; await the answer for their acknowledgement.
 

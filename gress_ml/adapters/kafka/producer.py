@@ -25,6 +25,7 @@ from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from gress_ml.errors import BrokerUnavailable, GressError
+from gress_ml.ports import Clock
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,8 @@ class OutputProducer:
     time per partition, and while one of them is mended those behind it wait for it.
     """
 
-    def __init__(self, client: Mapping[str, Any]) -> None:
+    def __init__(self, client: Mapping[str, Any], clock: Clock) -> None:
+        self._clock = clock
         self._settings: dict[str, Any] = {
             "acks": "all",
             "enable_idempotence": True,
@@ -130,7 +132,7 @@ class OutputProducer:
             raise BrokerUnavailable(f"topic {topic!r} cannot be looked up: {error!r}") from error
 
     async def deliver(
-        self, topic: str, partition: int, messages: Sequence[Message], timestamp_ms: int
+        self, topic: str, partition: int, messages: Sequence[Message]
     ) -> asyncio.Task[None]:
         """Hand the messages over now, in order; await the answer for their acknowledgement.
 
@@ -141,7 +143,7 @@ class OutputProducer:
         place = (topic, partition)
 
         async def send() -> _Acks:
-            return await self._send(place, messages, timestamp_ms)
+            return await self._send(place, messages)
 
         serial = self._serial
         first: _Acks | Exception | None = None
@@ -159,10 +161,11 @@ class OutputProducer:
         self._last[place] = task
         return task
 
-    async def _send(self, place: _Place, messages: Sequence[Message], timestamp_ms: int) -> _Acks:
+    async def _send(self, place: _Place, messages: Sequence[Message]) -> _Acks:
         acks: list[asyncio.Future[Any]] = []
         try:
-            for batch in record_batches(self.client, messages, timestamp_ms):
+            # stamped at each try: a broker refuses what is from its future, and clocks get set
+            for batch in record_batches(self.client, messages, self._clock.wall_ms()):
                 ack = await self._accepted(place, batch)
                 acks.append(ack)
         except BaseException:

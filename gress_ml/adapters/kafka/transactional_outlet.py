@@ -37,6 +37,7 @@ from gress_ml.adapters.kafka.producer import (
 )
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.errors import BrokerUnavailable
+from gress_ml.ports import Clock
 
 log = structlog.get_logger(__name__)
 
@@ -88,11 +89,13 @@ class TransactionalOutlet:
         producer: AIOKafkaProducer,
         topics: OutputProducer,
         limits: SizeLimits,
+        clock: Clock,
     ) -> None:
         self._partition = TopicPartition(*partition)
         self._group = group
         self._producer = producer
         self._limits = limits
+        self._clock = clock
         self._lost: OutletLostError | None = None
         self._dirty = False  # whether something was delivered since the last commit
         self._committing = False
@@ -100,12 +103,12 @@ class TransactionalOutlet:
         self.partitions_of = topics.partitions_of
 
     async def deliver(
-        self, topic: str, partition: int, messages: Sequence[Message], timestamp_ms: int
+        self, topic: str, partition: int, messages: Sequence[Message]
     ) -> asyncio.Task[None]:
         """See Outlet. Nothing is sent twice: what fails voids the whole transaction."""
         if self._lost is not None:
             raise self._lost
-        batches = [*record_batches(self._producer, messages, timestamp_ms)]
+        batches = [*record_batches(self._producer, messages, self._clock.wall_ms())]
         for batch in batches:
             self._limits.check(topic, batch)
         self._dirty = True
@@ -178,7 +181,10 @@ class TransactionalOutlet:
 class TransactionalOutlets:
     """Outlets of ``guarantee: exactly_once``; ``topics`` answers for partition counts."""
 
-    def __init__(self, client: Mapping[str, Any], group: str, topics: OutputProducer) -> None:
+    def __init__(
+        self, client: Mapping[str, Any], group: str, topics: OutputProducer, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._client = client
         self._group = group
         self._topics = topics
@@ -202,7 +208,9 @@ class TransactionalOutlets:
             if isinstance(error, KafkaConnectionError | TimeoutError):
                 raise BrokerUnavailable(f"no transaction for {partition}: {error!r}") from error
             raise
-        return TransactionalOutlet(partition, self._group, producer, self._topics, self._limits)
+        return TransactionalOutlet(
+            partition, self._group, producer, self._topics, self._limits, self._clock
+        )
 
     def _settings(self, partition: Partition) -> dict[str, Any]:
         topic, number = partition

@@ -75,6 +75,7 @@ class ConsumerOnLoop(driver.AIOKafkaConsumerThread):
         super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
 
     async def start(self) -> None:
+        self.loop.set_exception_handler(_told)
         self._thread_started.set()
         await self._default_start()
 
@@ -301,6 +302,17 @@ class Consumer(driver.Consumer):
             raise CommitRefusedError("the partitions were revoked") from None
         finally:
             self._commits.discard(commit)
+
+
+def _told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The loop's complaints, but for that of a commit that nobody waits for any more.
+
+    aiokafka shields its request from our cancelling it; what comes of it then is no news.
+    """
+    work = getattr(context.get("future"), "get_coro", lambda: None)()
+    late = getattr(work, "__name__", "") == "_do_commit_offsets"
+    if not (late and isinstance(context.get("exception"), KafkaError)):
+        loop.default_exception_handler(context)
 
 
 def _told_to_stop() -> bool:

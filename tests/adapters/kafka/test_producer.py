@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
+from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka import producer as module
 from gress_ml.adapters.kafka.committer import GroupCommitter
 from gress_ml.adapters.kafka.producer import Message, OutputProducer, TooLargeError
@@ -83,13 +84,13 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> _Broker:
 async def _deliver(
     producer: OutputProducer, value: bytes, partition: int = 0
 ) -> asyncio.Task[None]:
-    return await producer.deliver("t", partition, [Message(b"k", value)], 0)
+    return await producer.deliver("t", partition, [Message(b"k", value)])
 
 
 async def test_what_is_sent_again_keeps_its_place_before_what_came_after_it(
     broker: _Broker,
 ) -> None:
-    producer = OutputProducer({})
+    producer = OutputProducer({}, SystemClock())
     await producer.start()
     broker.healthy = False
     sent = [await _deliver(producer, b"%d" % number) for number in range(3)]
@@ -106,7 +107,7 @@ async def test_what_is_sent_again_keeps_its_place_before_what_came_after_it(
 
 
 async def test_an_outage_does_not_let_a_batch_expire_or_be_overtaken(broker: _Broker) -> None:
-    producer = OutputProducer({})
+    producer = OutputProducer({}, SystemClock())
     await producer.start()
     assert broker.clients[0]._message_accumulator._batch_ttl == float("inf")
     broker.slow = 3  # three times no room within the request timeout
@@ -116,7 +117,7 @@ async def test_an_outage_does_not_let_a_batch_expire_or_be_overtaken(broker: _Br
 
 
 async def test_a_message_that_is_too_large_is_told_and_not_repeated(broker: _Broker) -> None:
-    producer = OutputProducer({})
+    producer = OutputProducer({}, SystemClock())
     await producer.start()
     broker.healthy = False
     sent = await _deliver(producer, b"0")
@@ -127,7 +128,7 @@ async def test_a_message_that_is_too_large_is_told_and_not_repeated(broker: _Bro
 
 
 async def test_a_stopped_producer_sends_nothing_again(broker: _Broker) -> None:
-    producer = OutputProducer({})
+    producer = OutputProducer({}, SystemClock())
     await producer.start()
     broker.healthy = False
     sent = await _deliver(producer, b"0")
@@ -138,7 +139,7 @@ async def test_a_stopped_producer_sends_nothing_again(broker: _Broker) -> None:
 
 
 async def test_a_delivery_that_is_cut_short_does_not_hold_up_the_next(broker: _Broker) -> None:
-    producer = OutputProducer({})
+    producer = OutputProducer({}, SystemClock())
     await producer.start()
     broker.healthy = False
     cut = await _deliver(producer, b"0")

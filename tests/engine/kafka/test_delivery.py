@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
+import structlog
 from kit import Bench, assert_order_kept, events, ids, until
+
+from gress_ml.adapters.clock import ManualClock
+from gress_ml.adapters.kafka.producer import Message, OutputProducer
+from gress_ml.adapters.kafka.settings import KafkaSettings
 
 TRACE = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 
@@ -112,3 +118,22 @@ async def test_a_slow_operator_bounds_the_queue_and_stays_in_the_group(bench_of:
         assert worker.status()["partitions"] == [f"{bench.source}-0"]
         assert worker.app.rebalancing_count == 1
         assert 0 < await bench.committed() < 20_000
+
+
+async def test_what_a_clock_ahead_of_the_broker_stamped_is_sent_when_the_clock_is_right(
+    bench: Bench,
+) -> None:
+    two_hours_ahead = time.time() + 7200  # past message.timestamp.after.max.ms (KIP-937)
+    clock = ManualClock(two_hours_ahead)
+    producer = OutputProducer(KafkaSettings(bootstrap=bench.bootstrap).client, clock)
+    await producer.start()
+    try:
+        with structlog.testing.capture_logs() as logged:
+            sent = await producer.deliver(bench.target, 0, [Message(b"k", b"v")])
+            await until(lambda: any("produce_failed" in line["event"] for line in logged), 20)
+        clock.advance(-7200)  # set right
+        async with asyncio.timeout(20):
+            await sent
+    finally:
+        await producer.stop()
+    assert [record.value for record in await bench.read(bench.target)] == [b"v"]

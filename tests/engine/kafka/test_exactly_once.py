@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kit import PASS, WINDOWS, Bench, assert_order_kept, events, ids, run, until
 
+from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.outlet import OutletLostError
 from gress_ml.adapters.kafka.producer import OutputProducer
 from gress_ml.adapters.kafka.settings import KafkaSettings
@@ -136,10 +137,10 @@ async def test_a_partition_that_was_fenced_off_is_opened_again(exact: Bench) -> 
 
 
 async def test_the_new_owner_reads_the_offset_after_its_predecessor_is_out(exact: Bench) -> None:
-    topics = OutputProducer(KafkaSettings(bootstrap=exact.bootstrap).client)
-    await topics.start()
     client = KafkaSettings(bootstrap=exact.bootstrap).client
-    outlets = TransactionalOutlets(client, exact.name, topics)
+    topics = OutputProducer(client, SystemClock())
+    await topics.start()
+    outlets = TransactionalOutlets(client, exact.name, topics, SystemClock())
     partition = (exact.source, 0)
     old = await outlets.open(partition)
     new = await outlets.open(partition)

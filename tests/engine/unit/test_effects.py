@@ -34,7 +34,7 @@ class Wire:
     def __init__(self, partitions: Mapping[str, int], limit: int = 10**9) -> None:
         self.partitions = partitions
         self.limit = limit
-        self.sent: list[tuple[str, int, Message, int]] = []
+        self.sent: list[tuple[str, int, Message]] = []
         self.refused = 0
         self.away = 0  # how many look-ups fail
         self.hold: asyncio.Event | None = None
@@ -49,7 +49,7 @@ class Wire:
         return self.partitions[topic]
 
     async def deliver(
-        self, topic: str, partition: int, messages: Sequence[Message], timestamp_ms: int
+        self, topic: str, partition: int, messages: Sequence[Message]
     ) -> Awaitable[None]:
         size = sum(
             len(m.key or b"") + len(m.value or b"") + sum(len(v) for _, v in m.headers)
@@ -62,15 +62,15 @@ class Wire:
             if size > self.limit:
                 self.refused += 1
                 raise TooLargeError(f"{size} bytes")
-            self.sent += [(topic, partition, message, timestamp_ms) for message in messages]
+            self.sent += [(topic, partition, message) for message in messages]
 
         return asyncio.ensure_future(acknowledged())
 
     def on(self, topic: str) -> list[tuple[int, bytes | None]]:
-        return [(p, m.value) for t, p, m, _ in self.sent if t == topic]
+        return [(p, m.value) for t, p, m in self.sent if t == topic]
 
     def letters(self, topic: str = "in.dlq") -> list[Message]:
-        return [m for t, _, m, _ in self.sent if t == topic]
+        return [m for t, _, m in self.sent if t == topic]
 
 
 class Away:
@@ -123,7 +123,7 @@ async def test_same_keys_and_as_many_partitions_give_the_input_s_own_partition()
     records = [record(0, key=b"a"), record(1, key=None)]
     await place.perform(records, produced(records, b"A", b"B"), partition=3)
     assert place.wire.on("out") == [(3, b"A"), (3, b"B")]
-    assert [m.key for _, _, m, _ in place.wire.sent] == [b"a", None]
+    assert [m.key for _, _, m in place.wire.sent] == [b"a", None]
     assert place.metrics.value(OUTPUTS, ("out",)) == 2
 
 
@@ -203,7 +203,7 @@ async def test_trace_headers_travel_and_others_do_not() -> None:
     result = produced(records[:2], b"A", b"B")
     result.dead.append(DeadLetter(0, "op", "code", "why"))
     await place.perform(records, result)
-    headers = {m.value: list(m.headers) for t, _, m, _ in place.wire.sent if t == "out"}
+    headers = {m.value: list(m.headers) for t, _, m in place.wire.sent if t == "out"}
     assert headers == {b"A": [TRACE, state], b"B": []}
     assert TRACE in place.wire.letters()[0].headers
     assert ("other", b"1") not in place.wire.letters()[0].headers
@@ -225,8 +225,8 @@ async def test_a_dead_letter_is_the_original_with_the_reason_in_its_headers() ->
     records = [record(40, b"good"), record(42, b"\xff bad", key=b"\x00key")]
     result = Result(dead=[DeadLetter(1, "decode", "invalid_utf8", "nicht gültig")])
     await place.perform(records, result)
-    topic, partition, letter, at = place.wire.sent[0]
-    assert (topic, partition, at) == ("in.dlq", 1, 1795219200123)
+    topic, partition, letter = place.wire.sent[0]
+    assert (topic, partition) == ("in.dlq", 1)
     assert (letter.key, letter.value) == (b"\x00key", b"\xff bad")
     assert dict(letter.headers) == {
         "gress-error-code": b"invalid_utf8",

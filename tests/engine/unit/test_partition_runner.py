@@ -81,7 +81,7 @@ class Wire:
         return 4
 
     async def deliver(
-        self, topic: str, partition: int, messages: Sequence[Message], timestamp_ms: int
+        self, topic: str, partition: int, messages: Sequence[Message]
     ) -> Awaitable[None]:
         self.values += [message.value for message in messages]
 
