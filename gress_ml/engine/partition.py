@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -70,6 +71,8 @@ class PartitionRunner:
         self._shell = shell
         self._now = shell.clock.monotonic
         self._wakeup: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
         self._background: set[asyncio.Future[Any]] = set()
         self._failure: BaseException | None = None
         self._taken: SavedState | None = None
@@ -92,6 +95,7 @@ class PartitionRunner:
         """Let go, also of what is still under way: the next owner reads it again."""
         for background in self._background:
             background.cancel()
+        self._stop_alarm()
         self.plan.close()
         await self._outlet.close()
 
@@ -103,8 +107,8 @@ class PartitionRunner:
             match self.task.next(self._now()):
                 case RunBatch() as batch:
                     await self._run_batch(batch)
-                    # other partitions, heartbeats and timers have their turn
-                    await asyncio.sleep(0)
+                    if self.task.queued:  # other partitions, heartbeats and timers have their turn
+                        await asyncio.sleep(0)
                 case Commit(offset):
                     self._spawn(self._commit(offset))
                 case TakeSnapshot(offset):
@@ -195,17 +199,29 @@ class PartitionRunner:
             self._wakeup.set_result(None)
 
     async def _sleep(self, until: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        self._wakeup = loop.create_future()
-        timer: asyncio.TimerHandle | None = None
-        if until is not None:
-            timer = loop.call_later(max(until - self._now(), 0.0), self._wake)
+        self._wakeup = asyncio.get_running_loop().create_future()
+        if until is not None and until < self._alarm_at:
+            self._set_alarm(until)
         try:
             await self._wakeup
         finally:
             self._wakeup = None
-            if timer is not None:
-                timer.cancel()
+
+    def _set_alarm(self, until: float) -> None:
+        """Wake at ``until`` or before: one that rings earlier is kept, as a new one costs more."""
+        self._stop_alarm()
+        delay_s = max(until - self._now(), 0.0)
+        self._alarm = asyncio.get_running_loop().call_later(delay_s, self._ring)
+        self._alarm_at = until
+
+    def _ring(self) -> None:
+        self._stop_alarm()
+        self._wake()
+
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm, self._alarm_at = None, math.inf
 
 
 def _size_of(result: Result) -> int:
