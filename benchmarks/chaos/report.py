@@ -20,7 +20,7 @@ from benchmarks.machine import describe_machine
 
 #: What a stand-still may last, by its kind; a server that is away is waited for.
 GOALS_S: Mapping[Kind, float] = {Kind.KILL: 10.0, Kind.REBALANCE: 3.0}
-_SHOWN = 8
+_SHOWN = 3
 
 
 @dataclass(slots=True)
