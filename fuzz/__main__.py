@@ -28,7 +28,7 @@ _MEMORY_BYTES = 16 << 30
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; the exit status."""
     options = _options(arguments)
-    _bound()
+    bound()
     if options.replay:
         return _replay(options.target, options.replay)
     seed = options.seed or secrets.token_hex(4)
@@ -56,7 +56,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _bound() -> None:
+def bound() -> None:
+    """Bound the memory; warnings are errors, and nothing is logged."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     warnings.simplefilter("error")
     logging.disable(logging.CRITICAL)
@@ -78,10 +79,10 @@ def _print(report: Report) -> None:
     )
     for finding in report.findings.values():
         print(f"  {report.counts[finding.kind]} times {finding.kind}")
-        print(f"    {_kept(finding)}", flush=True)
+        print(f"    {kept(finding)}", flush=True)
 
 
-def _kept(finding: Finding) -> str:
+def kept(finding: Finding) -> str:
     """Write the finding; the command that shows it again."""
     digest = hashlib.sha256(finding.data).hexdigest()[:10]
     path = FINDINGS / finding.target / digest

@@ -62,7 +62,7 @@ def run(target: Target, seconds: float, seed: str) -> Report:
         if report.executions and time.monotonic() - start >= seconds:
             break
         report.executions += 1
-        answer = _tried(target, data, report)
+        answer = tried(target, data, report)
         if answer is not None and not report.answers[answer] and len(pool) < _POOL:
             pool.append(data)
         report.answers[answer or "broken"] += 1
@@ -77,7 +77,8 @@ def _inputs(target: Target, pool: list[bytes], random: Random) -> Iterator[bytes
         yield target.mutate(random, seeds + pool)
 
 
-def _tried(target: Target, data: bytes, report: Report) -> str | None:
+def tried(target: Target, data: bytes, report: Report) -> str | None:
+    """Hold the law to one input: its answer; None for one that breaks it, which is reported."""
     try:
         with time_limit(LIMIT_S):
             return plain(target.check(data))

@@ -90,7 +90,7 @@ def test_a_broken_law_is_kept_with_the_command_that_shows_it(
 
     monkeypatch.setattr("fuzz.__main__.TARGETS", {"broken": Broken})
     monkeypatch.setattr("fuzz.__main__.FINDINGS", tmp_path)
-    monkeypatch.setattr("fuzz.__main__._bound", lambda: None)
+    monkeypatch.setattr("fuzz.__main__.bound", lambda: None)
     assert main(["--target", "broken", "--seconds", "0.01", "--seed", "1"]) == 1
     (found,) = (path for path in (tmp_path / "broken").iterdir() if not path.suffix)
     assert found.read_bytes() == b"7"  # as small as it can be
