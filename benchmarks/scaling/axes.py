@@ -20,9 +20,9 @@ class Size:
     every_level: bool  # or only the first and the last of each axis
 
 
-DEFAULT = Size(3, 100_000, (100_000, 1_000_000), every_level=True)
+DEFAULT = Size(3, 120_000, (100_000, 1_000_000), every_level=True)
 QUICK = Size(1, 60_000, (60_000, 600_000), every_level=False)
-FULL = Size(3, 100_000, (100_000, 1_000_000, 10_000_000), every_level=True)
+FULL = Size(3, 120_000, (100_000, 1_000_000, 10_000_000), every_level=True)
 
 
 def axes(size: Size) -> list[Axis]:

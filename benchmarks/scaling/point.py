@@ -13,7 +13,6 @@ from benchmarks.scaling.case import Case
 from benchmarks.scaling.crew import Crew
 from benchmarks.scaling.topics import Ends, output_of
 
-WARM_UP = 20_000  # events at most that come before the measure
 _POLL_S = 0.02
 _PATIENCE_S = 300.0
 
@@ -51,14 +50,17 @@ class Stage:
         self._store = store
 
     async def measure(self, case: Case, topology: Path) -> Point:
-        """From the end of the warm-up, with all workers at work, to the last event measured."""
+        """From when all partitions are open to the last event measured.
+
+        A worker fetches ahead, and the further the more partitions it has: what is counted from
+        some event on would leave out what was fetched before it.
+        """
         log = case.log
         async with Ends(self._bootstrap, output_of(log), log.partitions) as ends:
             before = await ends.total()
             with Crew(case, topology, self._bootstrap) as crew:
                 await _all_at_work(crew, case)
-                warm = min(WARM_UP, log.events // 5)
-                start = await self._reach(ends, crew, before + warm)
+                start = await self._reach(ends, crew, before)
                 last = before + log.events
                 if case.measured is not None:
                     last = min(last, start.events + case.measured)
@@ -84,14 +86,12 @@ def cpu_s(process: psutil.Process) -> float:
 
 async def _all_at_work(crew: Crew, case: Case) -> None:
     """Wait until each worker has its share of the partitions: of both inputs."""
-    if case.workers == 1:  # the first decision tells
-        return
     give_up = time.monotonic() + _PATIENCE_S
     while not all(shares := crew.shares()) or sum(shares) != 2 * case.log.partitions:
         crew.check()
         if time.monotonic() > give_up:
             raise RuntimeError(f"the partitions are shared as {shares} after {_PATIENCE_S:.0f} s")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(_POLL_S)
 
 
 def _point(start: _Mark, end: _Mark, crew: Crew, decided: int) -> Point:
