@@ -33,9 +33,9 @@ class LoadError(Exception):
 
 
 def events(scenario: Scenario, seed: int) -> Iterator[tuple[bytes, bytes]]:
-    """Key and body of each transfer; every so often one that cannot be decided."""
+    """Key and body of each transfer, without end; every so often one that cannot be decided."""
     templates: Sequence[Template] = make_templates(_TEMPLATES, vms=_VMS, seed=seed)
-    for number, template in zip(range(scenario.events), cycle(templates), strict=False):
+    for number, template in enumerate(cycle(templates)):
         body = template.body(number)
         if _every(scenario.without_history, number):
             body = _without_history(body)
@@ -67,7 +67,7 @@ def _without_history(body: bytes) -> bytes:
 
 
 class Load:
-    """Sends the events of a scenario, evenly spread. librdkafka: not the client under test."""
+    """Sends events, evenly spread. librdkafka: not the client under test."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._topic = topic

@@ -10,6 +10,8 @@ from benchmarks.chaos.troubles.trouble import Trouble
 
 #: How much of the rest between two blows chance may move them.
 _PLAY = 0.4
+#: What is left of it in any case, also where a healing took longer than planned.
+SHORTEST_REST = 1 - _PLAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -19,12 +21,14 @@ from benchmarks.chaos.judge import Bodies, Judge, Verdict
 from benchmarks.chaos.kafka_log import KafkaLog
 from benchmarks.chaos.lane import OUTCOMES, TRANSFERS, Guarantee, Lane
 from benchmarks.chaos.load import Load, events, outcomes
-from benchmarks.chaos.plan import Strike, make_plan
+from benchmarks.chaos.plan import SHORTEST_REST, Strike, make_plan
 from benchmarks.chaos.scenario import Scenario
 from benchmarks.chaos.stage import Stage
 from benchmarks.chaos.stalls import Happening
 from benchmarks.chaos.troubles.trouble import Kind
 from gress_ml.dev.topics import TopicSettings, create_topics
+
+T = TypeVar("T")
 
 #: Lanes are struck one after another: a worker's start takes a second of a processor.
 _STAGGER_S = 0.8
@@ -104,21 +108,32 @@ class Storm:
         """Send all events while the blows of the plan fall."""
         scenario = self._scenario
         plan = make_plan(scenario, self._seed)
-        with ThreadPoolExecutor(len(fleets) + 2) as pool:
+        over = Event()
+        flow = _until(over, scenario.events, events(scenario, self._seed))
+        with ThreadPoolExecutor(len(fleets) + 1) as pool:
             load = Load(self._stage.bootstrap, TRANSFERS)
-            sending = pool.submit(load.send, events(scenario, self._seed), scenario.rate)
-            started = time.monotonic()
-            for strike in plan:
-                time.sleep(max(strike.at - (time.monotonic() - started), 0.0))
-                self._say(strike.trouble.name)
-                lanes = self._lanes[:1] if strike.trouble.shared else self._lanes
-                blows = [
-                    pool.submit(self._strike, strike, lane, fleets[lane], number * _STAGGER_S)
-                    for number, lane in enumerate(lanes)
-                ]
-                for blow in blows:
-                    blow.result()
+            sending = pool.submit(load.send, flow, scenario.rate)
+            started = quiet_until = time.monotonic()
+            try:
+                for strike in plan:
+                    _sleep_until(max(started + strike.at, quiet_until))
+                    self._blow(strike, fleets, pool)
+                    quiet_until = time.monotonic() + SHORTEST_REST * scenario.rest_s
+                _sleep_until(quiet_until)
+            finally:
+                over.set()
             sending.result()
+
+    def _blow(self, strike: Strike, fleets: Mapping[Lane, Fleet], pool: ThreadPoolExecutor) -> None:
+        """Strike the lanes, and wait until they are healed."""
+        self._say(strike.trouble.name)
+        lanes = self._lanes[:1] if strike.trouble.shared else self._lanes
+        blows = [
+            pool.submit(self._strike, strike, lane, fleets[lane], number * _STAGGER_S)
+            for number, lane in enumerate(lanes)
+        ]
+        for blow in blows:
+            blow.result()
 
     def _strike(self, strike: Strike, lane: Lane, fleet: Fleet, delay_s: float) -> None:
         trouble, ground = strike.trouble, Ground(fleet, self._stage)
@@ -174,6 +189,18 @@ class Storm:
 
     def _say(self, text: str) -> None:
         self._console.print(f"  {time.monotonic() - self._began:6.1f} s  {text}", style="dim")
+
+
+def _until(over: Event, at_least: int, flow: Iterator[T]) -> Iterator[T]:
+    """As much of a flow as was asked for, and more until all blows have fallen."""
+    for number, each in enumerate(flow):
+        if number >= at_least and over.is_set():
+            return
+        yield each
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(moment - time.monotonic(), 0.0))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 
@@ -46,6 +46,6 @@ def test_shares_of_events_are_bad_or_lack_their_history() -> None:
     scenario = Scenario(
         "shares", ((KillWorker(), 1),), events=1000, bad_share=0.01, without_history=0.25
     )
-    bodies = [body for _, body in events(scenario, 17)]
+    bodies = [body for _, body in islice(events(scenario, 17), 1000)]
     assert sum(not body.endswith(b"}") for body in bodies) == 10
     assert sum(b"hde_delta_hit_rate" not in body for body in bodies) == 250
