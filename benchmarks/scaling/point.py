@@ -98,7 +98,7 @@ def _point(start: _Mark, end: _Mark, crew: Crew, decided: int) -> Point:
     events = end.events - start.events
     if events <= 0:
         raise RuntimeError("all was decided before the measure began: the log is too short")
-    batches = crew.counted("gress_ml_step_seconds_count", step="select")
+    batches = crew.counted("gress_ml_step_seconds_count", step="features")
     return Point(
         cpu_us=(end.cpu_s - start.cpu_s) / events * 1e6,
         events_per_s=events / (end.at - start.at),
