@@ -9,7 +9,7 @@ from benchmarks.chaos.scenario import HEAD_S, Scenario
 from benchmarks.chaos.troubles.trouble import Trouble
 
 #: How much of the rest between two blows chance may move them.
-_PLAY = 0.4
+_PLAY = 0.25
 #: What is left of it in any case, also where a healing took longer than planned.
 SHORTEST_REST = 1 - _PLAY
 

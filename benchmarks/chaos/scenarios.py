@@ -21,10 +21,13 @@ from benchmarks.chaos.troubles.workers import (
     RestartWorker,
 )
 
+#: The session timeout, a rebalance, and some play, so that the next blow finds all at work.
+_AFTER_KILL_S = 11.0
+
 _ALL = (
-    Scenario("kill", ((KillWorker(), 12),), events=125_000),
-    Scenario("rolling", ((RestartWorker(), 10),), events=100_000, rest_s=6.0),
-    Scenario("zombie", ((FreezeWorker(), 6),), events=90_000, rest_s=5.0),
+    Scenario("kill", ((KillWorker(), 12),), events=125_000, rest_s=_AFTER_KILL_S),
+    Scenario("rolling", ((RestartWorker(), 11),), events=100_000, rest_s=6.0),
+    Scenario("zombie", ((FreezeWorker(), 5),), events=90_000, rest_s=5.0),
     Scenario("scale", ((Join(), 5), (Leave(), 5)), events=100_000, rest_s=5.0),
     Scenario(
         "static",
@@ -33,11 +36,12 @@ _ALL = (
         rest_s=7.0,
         static_membership=True,
     ),
-    Scenario("broker", ((RESTART_BROKER, 4), (KILL_BROKER, 4)), events=100_000, rest_s=12.0),
+    Scenario("broker", ((RESTART_BROKER, 4), (KILL_BROKER, 4)), events=100_000, rest_s=9.0),
     Scenario(
         "cluster",
         ((RESTART_BROKER, 3), (KILL_BROKER, 3), (KillWorker(), 2)),
         events=80_000,
+        rest_s=_AFTER_KILL_S,
         needs=Needs(brokers=3),
     ),
     Scenario(
@@ -82,6 +86,7 @@ _ALL = (
             (KILL_BROKER, 1),
         ),
         events=120_000,
+        rest_s=_AFTER_KILL_S,
     ),
 )
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
@@ -91,7 +96,7 @@ SHORT = Scenario(
     "short",
     ((KillWorker(), 1), (RestartWorker(), 1), (FreezeWorker(lasts_s=8.0), 1), (KILL_BROKER, 1)),
     events=15_000,
-    rest_s=6.0,
+    rest_s=8.0,
 )
 
 _QUICK_RATE = 500
