@@ -58,6 +58,17 @@ class _Lane:
     def __init__(self, operator: Operator[Any]) -> None:
         self.pace = Pace(operator.deadline_s, warmed_up=operator.warmed_up)
         self.threads = Threads(operator.max_concurrency)
+        # threads of its own: work beside the loop is no reason to refuse a call with a deadline
+        self.beside = Threads(operator.max_concurrency)
+        self.stuck = False  # whether work beside the loop did not come back
+
+    @property
+    def busy(self) -> int:
+        return self.threads.busy + self.beside.busy
+
+    def overlaps(self, rows: int) -> bool:
+        """Whether a call with so many rows is worth a thread while the loop goes on."""
+        return self.pace.trusted and self.pace.long(rows) and not self.stuck
 
 
 class Calls:
@@ -85,7 +96,7 @@ class Calls:
         """
         operator, rows = call.step.operator, len(call.batch)
         lane = self._lane(call.step)
-        if lane.pace.trusted and self._overlaps and lane.pace.long(rows):
+        if self._overlaps and lane.overlaps(rows):
             stages = operator.stages(call.batch)
             if stages is not None:
                 return self._beside(call, lane, stages)
@@ -142,6 +153,7 @@ class Calls:
         except TimeoutError:
             if not patience.expired():
                 raise
+            lane.stuck = True
             lane.pace.gave_up()
             output = operator.fallback(call.batch, "timeout")
         else:
@@ -158,7 +170,7 @@ class Calls:
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(_set, finished)
 
-        lane.threads.start(job.run, tell)
+        lane.beside.start(job.run, tell)
         self._count()
         try:
             await finished
@@ -166,7 +178,7 @@ class Calls:
             self._count()
 
     def _count(self) -> None:
-        busy = sum(lane.threads.busy for lane in self._lanes.values())
+        busy = sum(lane.busy for lane in self._lanes.values())
         self._metrics.record(ACTIVE_PREDICTIONS, busy)
 
     def _measure(self, call: Call, elapsed_s: float) -> None:

@@ -16,6 +16,7 @@ from gress_ml.adapters.clock import ManualClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.batch import Batch
 from gress_ml.engine.calls import Calls
+from gress_ml.engine.pace import TRUSTED_CALLS
 from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME
 from gress_ml.operator import Operator, OperatorConfig, Output, Stages, in_one_go
 from gress_ml.runtime.plan import Call, Step
@@ -95,7 +96,7 @@ def stuck() -> Iterator[threading.Event]:
 
 def seasoned(calls: Calls, clock: ManualClock) -> Calls:
     """The same calls, after which calls with 300 rows are expected to take long."""
-    slow = Asking(lambda: clock.advance(1.0))
+    slow = Asking(lambda: clock.advance(1.0), deadline_s=5.0)
     assert isinstance(calls.run(call(slow)), Output)
     return calls
 
@@ -108,6 +109,12 @@ def begun(calls: Calls, operator: Operator[Any]) -> Coroutine[Any, Any, Output]:
     output = calls.run(call(operator))
     assert not isinstance(output, Output)
     return output
+
+
+def at_once(calls: Calls, operator: Operator[Any]) -> dict[str, Any]:
+    output = calls.run(call(operator))
+    assert isinstance(output, Output)
+    return dict(output.logs[0])
 
 
 async def run(calls: Calls, operator: Operator[Any]) -> dict[str, Any]:
@@ -217,9 +224,34 @@ async def test_work_that_never_comes_back_is_answered_by_the_fallback_and_takes_
     hanging = Asking(lambda: stuck.wait(10), deadline_s=0.01)
     both = await asyncio.gather(run(calls, hanging), run(calls, hanging))
     assert both == [{"by": "timeout"}] * 2
-    output = calls.run(call(hanging))
-    assert isinstance(output, Output)
-    assert output.logs[0] == {"by": "overload"}
+    assert at_once(calls, hanging) == {"by": "timeout"}
+    assert at_once(calls, hanging) == {"by": "overload"}
+
+
+async def test_a_step_whose_work_hung_is_not_done_beside_again(
+    calls: Calls, clock: ManualClock, stuck: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would queue behind what hangs, for seconds, whenever trust is back."""
+    monkeypatch.setattr("gress_ml.engine.calls.PATIENCE_S", 0.05)
+    await run(calls, Asking(lambda: stuck.wait(10), deadline_s=5.0))
+    slow = Asking(lambda: clock.advance(1.0), deadline_s=5.0)
+    for _ in range(TRUSTED_CALLS + 1):
+        assert "own" in at_once(calls, slow)
+
+
+async def test_work_beside_is_no_reason_to_refuse_a_call_with_a_deadline(
+    calls: Calls, clock: ManualClock
+) -> None:
+    """When trust is lost, batches of other partitions may still be on their way."""
+    gate = threading.Event()
+    long = asyncio.create_task(run(calls, Asking(lambda: gate.wait(10), deadline_s=5.0)))
+    await asyncio.sleep(0)
+    late = Asking(lambda: clock.advance(9.0), deadline_s=5.0)
+    small = Batch.of({"x": np.zeros(3)})
+    assert isinstance(calls.run(call(late, small)), Output)
+    assert "own" in at_once(calls, Asking(deadline_s=5.0))
+    gate.set()
+    assert "own" in await long
 
 
 async def test_without_a_deadline_work_may_take_as_long_as_it_takes(
