@@ -13,13 +13,6 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def _frozen(array: Array) -> Array:
-    """A read-only view: the caller's own array keeps its flags."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows of one partition as read-only columns; it is never mutated (law 5).
@@ -49,7 +42,8 @@ class Batch:
             if len(column) != rows:
                 raise ValueError(f"column {name!r} has {len(column)} rows, the batch has {rows}")
             if column.flags.writeable:
-                sound[name] = _frozen(column)
+                sound[name] = view = column.view()  # the caller's own array keeps its flags
+                view.setflags(write=False)
         return sound
 
     @classmethod

@@ -31,9 +31,9 @@ from gress_ml.features.values import (
     LARGEST,
     MEASURES,
     Codes,
+    ColumnNumbers,
     Load,
     category_codes,
-    column_numbers,
     column_values,
     event_time,
     expression_numbers,
@@ -136,7 +136,7 @@ def _numbers(step: Step) -> Load | None:
     if step.expression is not None:
         return expression_numbers(step.expression)
     column = step.feature.column
-    return None if column is None else column_numbers(column)
+    return None if column is None else ColumnNumbers(column)
 
 
 def _values(step: Step) -> Load:

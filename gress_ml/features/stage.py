@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gress_ml.expression import numbers
 from gress_ml.features.encodings import Encode
 from gress_ml.features.spec import AnyFeature, Missing
-from gress_ml.features.values import LARGEST, Float64, Load, Mask, Work
+from gress_ml.features.values import LARGEST, ColumnNumbers, Float64, Load, Mask, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Input:
         return self.feature.policy
 
 
-def _upright(numbers: Sequence[float]) -> Float64:
-    return np.array(numbers, np.float64)[:, None]
+def _upright(column: Sequence[float]) -> Float64:
+    return np.array(column, np.float64)[:, None]
 
 
 class Stage:
@@ -54,7 +55,9 @@ class Stage:
     ) -> None:
         self.inputs = inputs
         self._rows = slice(first, first + len(inputs))
-        self._loads = [one.load for one in inputs]
+        self._loads = [
+            one.load.name if isinstance(one.load, ColumnNumbers) else one.load for one in inputs
+        ]
         self._low = _upright([one.low for one in inputs])
         self._high = _upright([one.high for one in inputs])
         self._fill = np.array([one.fill for one in inputs])
@@ -76,7 +79,7 @@ class Stage:
     def run(self, work: Work, matrix: Float64) -> None:
         """Fill this stage's rows of the matrix; the caller keeps NumPy quiet."""
         values = matrix[self._rows]
-        np.concatenate([load(work) for load in self._loads], out=values.reshape(-1))
+        self._load(work, values.reshape(-1))
         for row, low, high in self._clips:
             np.minimum(np.maximum(values[row], low), high, out=values[row])
         sound = (values >= self._low) & (values <= self._high)  # NaN is not
@@ -89,6 +92,15 @@ class Stage:
             encode(values[row], matrix[rows])
         for key, row in self._published:
             work.columns[key] = matrix[row]
+
+    def _load(self, work: Work, flat: Float64) -> None:
+        """Copy all inputs at once, one behind the other."""
+        columns = work.columns
+        inputs = [columns[load] if isinstance(load, str) else load(work) for load in self._loads]
+        try:  # "no" proves that columns taken as they are hold float64, as nearly all do
+            np.concatenate(inputs, out=flat, casting="no")
+        except (TypeError, ValueError):  # another type, or a vector
+            np.concatenate([numbers(one) for one in inputs], out=flat)
 
     def _mend(self, work: Work, matrix: Float64, values: Float64, sound: Mask) -> None:
         """Treat the values that are missing or out of range by their features' policies."""

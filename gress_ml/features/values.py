@@ -50,9 +50,15 @@ def feature_key(name: str) -> str:
     return f"\0{name}"
 
 
-def column_numbers(name: str) -> Load:
+@dataclass(frozen=True, slots=True)
+class ColumnNumbers:
     """The numbers of a column."""
-    return lambda work: numbers(work.columns[name])
+
+    name: str
+
+    def __call__(self, work: Work) -> Array:
+        found: Array = numbers(work.columns[self.name])
+        return found
 
 
 def expression_numbers(expression: Expression) -> Load:

@@ -52,6 +52,7 @@ _NOT_NULL = dict[str, Any] | list[Any] | str | int | float | bool
 #: For fewer times than these Python's own arithmetic is quicker than five calls of NumPy.
 _FEW = 6
 
+_OBJECT = np.dtype(object)
 _DTYPES = {ColumnType.INT: np.dtype(np.int64), ColumnType.BOOL: np.dtype(np.bool_)}
 
 Values = Sequence[Any]  # of one field, row by row
@@ -73,10 +74,11 @@ class Decoder:
         self._decode = msgspec.json.Decoder(self._struct).decode
         fields, self._take = _taker(schema, self._struct)
         self._names = [field.name for field in fields]
+        self._plain = [i for i, field in enumerate(fields) if _plain(field)]
         self._builders = [
             (i, _one_column(field))
             for i, field in enumerate(fields)
-            if field.type is not ColumnType.FLOAT
+            if field.type is not ColumnType.FLOAT and i not in self._plain
         ]
         self._floats = _float_columns(fields)
         self._always_timed = any(f.name == schema.event_time and not f.nullable for f in fields)
@@ -101,6 +103,8 @@ class Decoder:
         names = self._names
         values: Sequence[Values] = [*zip(*map(self._take, rows), strict=True)] or [()] * len(names)
         columns = {names[i]: build(values[i]) for i, build in self._builders}
+        for i in self._plain:
+            columns[names[i]] = np.fromiter(values[i], _OBJECT, len(rows))
         for column in columns.values():
             column.setflags(write=False)
         if self._floats is not None:
@@ -297,6 +301,11 @@ def _taker(schema: EventSchema, struct: type[msgspec.Struct]) -> tuple[list[Fiel
     return fields, get if len(paths) > 1 else lambda row: (get(row),)
 
 
+def _plain(field: Field) -> bool:
+    """Whether the values are the column as they are."""
+    return field.default is None and field.type in (ColumnType.STRING, ColumnType.JSON)
+
+
 def _float_columns(
     fields: Sequence[Field],
 ) -> tuple[list[int], list[str], BuildMatrix] | None:
@@ -323,7 +332,7 @@ def _float_columns(
 
 def _one_column(field: Field) -> Build:
     default = field.default
-    dtype = _DTYPES.get(field.type, np.dtype(object))
+    dtype = _DTYPES.get(field.type, _OBJECT)
     if field.type is ColumnType.TIMESTAMP:
         missing = MISSING_TIME if default is None else default
         return lambda values: _milliseconds(values, missing)

@@ -16,7 +16,7 @@ On replay: stateless; a decision is a function of its row and the model version,
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -112,6 +112,7 @@ _HDE, _AMST = ALGORITHMS.index(HDE), ALGORITHMS.index(AMST)
 _NAMES = np.array(ALGORITHMS, dtype=object)
 _DIGITS = 6  # of probabilities: what is beyond depends on how the batch was cut
 _BUCKETS = ("0.0-0.5", "0.5-0.6", "0.6-0.7", "0.7-0.8", "0.8-0.9", "0.9-1.0")
+_CELLS = [(algorithm, bucket) for algorithm in ALGORITHMS for bucket in _BUCKETS]
 _BUCKET_EDGES = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
 _RULE_FEATURES = ("rtt_ms", "bandwidth_mbps", "hde_compression_ratio", "hde_delta_hit_rate")
 _OUT = columns_of(
@@ -258,8 +259,9 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         reason = self._says_model.column(len(index))
         unsure = confidence <= self.config.confidence_threshold
         if np.count_nonzero(unsure):
-            index[unsure] = self._rules(matrix[unsure])
-            confidence[unsure] = rules.CONFIDENCE
+            # the rules for all rows: quicker than to pick the few out, at any size of batch
+            np.copyto(index, self._rules(matrix), where=unsure)
+            np.copyto(confidence, rules.CONFIDENCE, where=unsure)
             reason = reason.copy()
             reason[unsure] = "low_confidence"
         return _Choice(index, confidence, reason, _dicts(self._classes, rounded))
@@ -274,8 +276,14 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         )
 
     def _rules(self, matrix: Float32) -> Indices:
-        picked = matrix[:, self._rule_columns]
-        return np.where(rules.prefers_hde(*picked.T), _HDE, _AMST)
+        rtt_ms, bandwidth_mbps, hde_ratio, hde_hit_rate = self._rule_columns
+        hde = rules.prefers_hde(
+            matrix[:, rtt_ms],
+            matrix[:, bandwidth_mbps],
+            matrix[:, hde_ratio],
+            matrix[:, hde_hit_rate],
+        )
+        return np.where(hde, _HDE, _AMST)
 
     # --- what the model cannot decide -------------------------------------------------------------
 
@@ -351,22 +359,24 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         )
         return Output(
             made,
-            measures=[*self._measures(choice, status)] if rows else (),
+            measures=self._measures(choice, status) if rows else (),
             logs=_logs(made) if self.config.log_predictions else (),
         )
 
-    def _measures(self, choice: _Choice, status: str) -> Iterator[Measure]:
+    def _measures(self, choice: _Choice, status: str) -> list[Measure]:
         rows = len(choice.algorithm)
-        yield Measure(PREDICTIONS, rows, (*self._labels, status))
+        made = [Measure(PREDICTIONS, rows, (*self._labels, status))]
         if status == "success":
-            yield Measure(BATCH_SIZE, rows, self._labels)
+            made.append(Measure(BATCH_SIZE, rows, self._labels))
         if self.config.metrics_enabled:
             bucket = _BUCKET_EDGES.searchsorted(choice.confidence)
             counts = np.bincount(choice.algorithm * len(_BUCKETS) + bucket).tolist()
-            for cell, count in enumerate(counts):
-                if count:
-                    name, at = divmod(cell, len(_BUCKETS))
-                    yield Measure(DWCP_PREDICTIONS, count, (ALGORITHMS[name], _BUCKETS[at]))
+            made += [
+                Measure(DWCP_PREDICTIONS, count, labels)
+                for labels, count in zip(_CELLS, counts, strict=False)  # without those at the end
+                if count
+            ]
+        return made
 
 
 # --- opening --------------------------------------------------------------------------------------

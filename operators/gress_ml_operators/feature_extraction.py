@@ -167,6 +167,7 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
         self._state = self._features.new_state()
         self._label = self.config.feature_set or self._features.name
         self._lookup_name = f"{self.config.output}.lookup"
+        self._looked_up = set(self.config.lookup.fields if self.config.lookup else ())
         self._counts = [
             (count, (self._label, type_)) for type_, count in self._features.types.items()
         ]
@@ -221,17 +222,22 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
         """Fill, transform, and set aside what a feature refuses."""
         if lookup := self.config.lookup:
             answer = batch.columns.get(self._lookup_name)
-            if found := filled(batch, lookup.fields, answer):
-                batch = batch.with_columns(found)
-            if answer is not None:
-                kept = {name: c for name, c in batch.columns.items() if name != self._lookup_name}
-                batch = replace(batch, columns=kept)
+            if answer is not None or not self._looked_up <= batch.columns.keys():
+                batch = self._filled(batch, lookup.fields, answer)
         vectors, rejected = self._features.transform(batch, self._state)
         made = {self.config.output: vectors}
         if self.config.also_columns:
             names = self._features.vector.names
             made |= {name: vectors[:, i].astype(np.float64) for i, name in enumerate(names)}
         return self._output(batch.with_columns(made), rejected)
+
+    def _filled(self, batch: Batch, fields: tuple[str, ...], answer: Array | None) -> Batch:
+        if found := filled(batch, fields, answer):
+            batch = batch.with_columns(found)
+        if answer is None:
+            return batch
+        kept = {name: c for name, c in batch.columns.items() if name != self._lookup_name}
+        return replace(batch, columns=kept)
 
     def _output(self, batch: Batch, rejected: list[Rejected]) -> Output:
         if rejected:
