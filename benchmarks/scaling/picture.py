@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from math import ceil, floor, log10
 
 from benchmarks.scaling.results import AxisResult, Level
 
@@ -11,6 +12,7 @@ _WIDTH, _HEIGHT = 250, 190  # of a panel
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 44, 30  # around its plot
 _COLUMNS, _MARGIN, _TITLE = 4, 16, 44
 _TICKS = 4
+_WIDE = 20  # costs that differ by more are drawn in powers of ten
 
 _STYLE = """
   .page { fill: #ffffff } .title, .name { fill: #1f2430 } .text { fill: #667085 }
@@ -29,7 +31,7 @@ _STYLE = """
 
 
 def picture(results: Sequence[AxisResult]) -> str:
-    """Each repetition as a dot, the medians as a line, the law dashed where there is one."""
+    """Each repetition as a dot, medians as a line; where there is a law, its curve dashed."""
     rows = -(-len(results) // _COLUMNS)
     width = 2 * _MARGIN + min(len(results), _COLUMNS) * _WIDTH
     height = _TITLE + _MARGIN + rows * _HEIGHT
@@ -42,29 +44,37 @@ def picture(results: Sequence[AxisResult]) -> str:
         f'<rect class="page" width="{width}" height="{height}" rx="10"/>',
         f'<text class="title" x="{_MARGIN}" y="28">{title}</text>',
     ]
-    for number, result in enumerate(results):
+    for number, (result, top) in enumerate(zip(results, _tops(results), strict=True)):
         x = _MARGIN + number % _COLUMNS * _WIDTH
         y = _TITLE + number // _COLUMNS * _HEIGHT
-        parts += [f'<g transform="translate({x} {y})">', *_panel(result), "</g>"]
+        parts += [f'<g transform="translate({x} {y})">', *_panel(result, top), "</g>"]
     return "\n".join((*parts, "</svg>", ""))
 
 
 class _Scale:
-    """Levels side by side, in equal steps; cost from zero up."""
+    """Levels side by side, in equal steps; cost from zero up, or in powers of ten."""
 
-    def __init__(self, levels: Sequence[Level]) -> None:
+    def __init__(self, levels: Sequence[Level], most: float) -> None:
+        costs = [point.cpu_us for level in levels for point in level.points]
         self._step = (_WIDTH - _LEFT - _RIGHT) / len(levels)
-        self.most = _round_up(max(point.cpu_us for level in levels for point in level.points))
+        self._powers = max(costs) > _WIDE * min(costs)
+        if self._powers:
+            low, high = floor(log10(min(costs))), ceil(log10(max(costs)))
+            self.ticks = [10.0**power for power in range(low, high + 1)]
+        else:
+            self.ticks = [most * tick / _TICKS for tick in range(_TICKS + 1)]
 
     def x(self, number: float) -> float:
         return round(_LEFT + (number + 0.5) * self._step, 1)
 
     def y(self, cost: float) -> float:
-        return round(_HEIGHT - _BOTTOM - cost / self.most * (_HEIGHT - _TOP - _BOTTOM), 1)
+        least, most = self.ticks[0], self.ticks[-1]
+        share = log10(cost / least) / log10(most / least) if self._powers else cost / most
+        return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM), 1)
 
 
-def _panel(result: AxisResult) -> Iterator[str]:
-    scale = _Scale(result.levels)
+def _panel(result: AxisResult, most: float) -> Iterator[str]:
+    scale = _Scale(result.levels, most)
     yield f'<text class="name" x="{_LEFT}" y="18">{escape(result.name)}</text>'
     yield f'<text class="text" x="{_LEFT}" y="33">{escape(_finding(result))}</text>'
     yield from _grid(scale)
@@ -76,19 +86,31 @@ def _panel(result: AxisResult) -> Iterator[str]:
         )
         yield _text(_short(level.level), x, _HEIGHT - _BOTTOM + 15, "middle")
     medians = [scale.y(level.median("cpu_us")) for level in result.levels]
-    yield _line("line", scale, medians)
-    if (law := result.law) is not None:
+    law = result.law
+    if law is None:
+        yield _line("line", scale, medians)
+    else:
         yield _line("law", scale, [scale.y(law.at(result.x(level))) for level in result.levels])
     for number, y in enumerate(medians):
         yield f'<circle class="middle" cx="{scale.x(number)}" cy="{y}" r="3.2"/>'
 
 
 def _grid(scale: _Scale) -> Iterator[str]:
-    for tick in range(_TICKS + 1):
-        cost = scale.most * tick / _TICKS
+    for cost in scale.ticks:
         y = scale.y(cost)
         yield f'<path class="grid" d="M{_LEFT} {y}H{_WIDTH - _RIGHT}"/>'
         yield _text(f"{cost:g}", _LEFT - 6, y + 3.5, "end")
+
+
+def _tops(results: Sequence[AxisResult]) -> Iterator[float]:
+    """Where each panel ends: all alike where cost is constant, so that they can be compared."""
+    constant = [result for result in results if result.is_constant]
+    for result in results:
+        yield _round_up(_dearest(constant if result.is_constant else [result]))
+
+
+def _dearest(results: Sequence[AxisResult]) -> float:
+    return max(p.cpu_us for result in results for level in result.levels for p in level.points)
 
 
 def _finding(result: AxisResult) -> str:
@@ -110,11 +132,11 @@ def _text(text: str, x: float, y: float, anchor: str) -> str:
 
 
 def _short(level: float) -> str:
-    """1 M rather than 1,000,000; as it is below a thousand."""
+    """100 k rather than 100,000; as it is below ten thousand."""
     for size, letter in ((1_000_000, "M"), (1_000, "k")):
-        if level >= size:
+        if level >= max(size, 10_000):
             return f"{level / size:g} {letter}"
-    return f"{level:g}"
+    return f"{level:,g}"
 
 
 def _round_up(cost: float) -> float:

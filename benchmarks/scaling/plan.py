@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, log
 
 from benchmarks.scaling.coordinator import Upkeep
@@ -32,8 +33,7 @@ class Load:
     brokers: int = 100
     events_per_s: int = 10_000_000
     looked_up: float = 0.1  # share of the events that lack their history
-    commit_s: float = 0.2
-    transaction_s: float = 0.1
+    commit_s: float = 0.1
     checkpoint_s: float = 30.0
 
 
@@ -160,10 +160,10 @@ class Plan:
             f"{least:,.0f} to {most:,.0f}/s x {costs.commit_us:,.0f} µs",
             f"{least * costs.commit_us / 1e6:.1f} to {most * costs.commit_us / 1e6:.1f}",
         )
-        transactions = self.partitions / load.transaction_s
+        transactions = self.partitions / load.commit_s
         yield Line(
             "exactly once: transactions, one id per partition with events",
-            f"{self.partitions:,} / {load.transaction_s:g} s",
+            f"{self.partitions:,} / {load.commit_s:g} s",
             f"{transactions:,.0f}/s",
         )
         yield Line(
@@ -205,12 +205,12 @@ class Plan:
 
 
 def largest_group(sharings: Sequence[Sharing]) -> int:
-    """How many workers' metadata fit into one record: a power of their number, from measured sizes.
+    """How many workers' metadata fit into one record.
 
-    Raises ValueError where all of the measured sizes fit, or none.
+    Between two sizes, and beyond the largest, it grows with a power of the group's size.
     """
-    low = max((s for s in sharings if s.kept_bytes < LARGEST_RECORD), key=lambda s: s.members)
-    high = min((s for s in sharings if s.kept_bytes >= LARGEST_RECORD), key=lambda s: s.members)
+    steps = list(pairwise(sharings))
+    low, high = next((step for step in steps if step[1].kept_bytes >= LARGEST_RECORD), steps[-1])
     power = log(high.kept_bytes / low.kept_bytes) / log(high.members / low.members)
     return int(low.members * (LARGEST_RECORD / low.kept_bytes) ** (1 / power))
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmarks.scaling.case import TOLERANCE
 from benchmarks.scaling.group import LARGEST_RECORD
-from benchmarks.scaling.plan import Load, Plan, costs_of
+from benchmarks.scaling.plan import Load, Plan, costs_of, largest_group
 from benchmarks.scaling.results import AxisResult, Level, Results
 
 
@@ -117,5 +117,7 @@ def _upkeep(results: Results) -> Sheet:
 def _plan(results: Results) -> Sheet:
     plan = Plan(Load(), costs_of(results.axes, results.upkeep))
     rows = [(line.what, line.arithmetic, line.result) for line in plan.lines()]
+    largest = f"{largest_group(results.sharings):,}"
+    rows.insert(3, ("workers that one group can have", f"record < {LARGEST_RECORD:,} B", largest))
     title = f"{plan.load.brokers} brokers, {plan.load.events_per_s:,} events/s"
     return Sheet("plan", title, ("", "arithmetic", "result"), rows, (0, 1))

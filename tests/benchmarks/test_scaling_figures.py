@@ -180,6 +180,7 @@ def test_a_cheaper_event_needs_fewer_workers() -> None:
 def test_the_largest_group_is_between_the_one_that_fits_and_the_one_that_does_not() -> None:
     square = [Sharing(n, 16 * n, 0.0, 256 * n * n) for n in (16, 32, 128)]
     assert largest_group(square) == int((LARGEST_RECORD / 256) ** 0.5)
+    assert largest_group(square[:2]) == largest_group(square)
 
 
 def test_a_group_is_measured_with_the_assignor_of_a_worker() -> None:
