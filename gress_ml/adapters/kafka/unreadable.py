@@ -105,10 +105,10 @@ class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafk
                     position = offset + 1
                     yield record
                 return
-            except (MemoryError, UnsupportedCodecError):  # of this machine, not of the batch
+            except UnsupportedCodecError:  # of this machine, not of the batch
                 raise
             except Exception as error:
-                if batches.last is None:
+                if batches.last is None or (isinstance(error, MemoryError) and _memory_is_full()):
                     raise
                 first, position = max(position, batches.base), batches.end
                 self.next_fetch_offset = position
@@ -117,7 +117,7 @@ class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafk
 
     def _stand_in(self, first: int, error: Exception) -> UnreadableRecord:
         tp, last = self._tp, self._batches.end - 1
-        reason = f"offsets {first} to {last} cannot be read: {error}"
+        reason = f"offsets {first} to {last} cannot be read: {str(error) or repr(error)}"
         log.error("records_unreadable", topic=tp.topic, partition=tp.partition, reason=reason)
         return UnreadableRecord(
             topic=tp.topic,
@@ -133,6 +133,15 @@ class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafk
             headers=(),
             reason=reason,
         )
+
+
+def _memory_is_full() -> bool:
+    """Whether not even a good batch could be read; else a record said a length that none has."""
+    try:
+        bytearray(_MOST_UNPACKED)
+    except MemoryError:
+        return True
+    return False
 
 
 def pass_over_unreadable() -> None:

@@ -69,6 +69,13 @@ def beyond_its_batch(base: int) -> bytes:
     return signed(bytes(data))
 
 
+def longer_than_memory(base: int) -> bytes:
+    """One record; its value says that it is 2^63 - 40 bytes long."""
+    data = batch(base, [bytes(30)])
+    body = data[:61] + data[61:].replace(b"\x3c" + bytes(30), b"\xb0" + b"\xff" * 8 + b"\x01", 1)
+    return signed(body + bytes(len(data) - len(body)))
+
+
 def read(data: bytes, fetch_offset: int = 0) -> fetcher.FetchResult:
     """The records of a fetch, as aiokafka's consumer takes them."""
     return fetcher.PartitionRecords(

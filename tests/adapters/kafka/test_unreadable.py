@@ -6,7 +6,16 @@ import tracemalloc
 
 import pytest
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
-from record_batches import batch, beyond_its_batch, bomb, drained, poisoned, read, signed
+from record_batches import (
+    batch,
+    beyond_its_batch,
+    bomb,
+    drained,
+    longer_than_memory,
+    poisoned,
+    read,
+    signed,
+)
 
 from gress_ml.adapters.kafka import unreadable
 from gress_ml.adapters.kafka.decompression import bound_decompression
@@ -57,6 +66,21 @@ def test_an_offset_beyond_its_batch_takes_nothing_for_read() -> None:
     assert [(r.offset, r.value) for r in records] == [(0, b"a"), (2, None), (3, b"z")]
     assert records[1].reason.endswith("cannot be read: a record says that its offset is 50")
     assert position == 4
+
+
+def test_a_length_that_no_memory_holds_is_a_fault_of_the_batch() -> None:
+    records, position = drained(longer_than_memory(0) + batch(1, [b"z"]))
+    assert [(r.offset, r.value) for r in records] == [(0, None), (1, b"z")]
+    assert records[0].reason == "offsets 0 to 0 cannot be read: MemoryError()"
+    assert position == 2
+
+
+def test_a_machine_without_memory_is_no_fault_of_the_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unreadable, "_MOST_UNPACKED", 1 << 62)
+    with pytest.raises(MemoryError):
+        drained(longer_than_memory(0))
 
 
 def test_what_stands_for_them_becomes_a_dead_letter() -> None:
