@@ -41,11 +41,11 @@ format: install ## Put all files in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install java ## Measure everything that the documentation gives numbers for
-	$(BIN)/python -m benchmarks.run
+bench: install java ## Measure all that the documentation gives numbers for: BENCH_ARGS='--only gress,quix'
+	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
 
 bench-quick: install java ## The same in short, to see that it works
-	$(BIN)/python -m benchmarks.run --quick
+	$(BIN)/python -m benchmarks.run --quick $(BENCH_ARGS)
 
 scaling: install java ## Measure what an event costs as things grow: SCALING_ARGS='--quick --write'
 	$(BIN)/python -m benchmarks.scaling $(SCALING_ARGS)

@@ -105,9 +105,41 @@ BARE = Contender(
     _python("benchmarks.bare"),
     rates=(FAST,),
 )
+#: In the order of the run: those that are compared with each other stand side by side, so that
+#: they meet the same noise.
 CONTENDERS = (
     GRESS,
+    Contender(
+        "bad_1pct",
+        "gress-ml, 1 % of the events damaged",
+        Kind.GRESS,
+        "gress-ml",
+        "as gress-ml; one event in 100 is cut short and becomes a dead letter",
+        _gress("bad_1pct"),
+        reads=BAD_TRANSFERS,
+        writes=(DECISIONS, BAD_DLQ),
+    ),
+    Contender(
+        "exactly_once",
+        "gress-ml, exactly once",
+        Kind.GRESS,
+        "gress-ml",
+        "guarantee: exactly_once, commit_interval: 100ms; read_committed",
+        _gress("exactly_once"),
+        transactional=True,
+        rates=(FAST,),
+    ),
     BARE,
+    Contender(
+        "bare_exactly_once",
+        "bare aiokafka, exactly once",
+        Kind.BARE,
+        "aiokafka",
+        "a transactional producer per partition, commit 100 ms; read_committed",
+        _python("benchmarks.bare_transactions"),
+        transactional=True,
+        rates=(FAST,),
+    ),
     Contender(
         "bare_confluent",
         "bare confluent-kafka, orjson",
@@ -185,36 +217,6 @@ CONTENDERS = (
         _faust("faust_events"),
         fewer=25,
         rates=(SLOW,),
-    ),
-    Contender(
-        "exactly_once",
-        "gress-ml, exactly once",
-        Kind.GRESS,
-        "gress-ml",
-        "guarantee: exactly_once, commit_interval: 100ms; read_committed",
-        _gress("exactly_once"),
-        transactional=True,
-        rates=(FAST,),
-    ),
-    Contender(
-        "bare_exactly_once",
-        "bare aiokafka, exactly once",
-        Kind.BARE,
-        "aiokafka",
-        "a transactional producer per partition, commit 100 ms; read_committed",
-        _python("benchmarks.bare_transactions"),
-        transactional=True,
-        rates=(FAST,),
-    ),
-    Contender(
-        "bad_1pct",
-        "gress-ml, 1 % of the events damaged",
-        Kind.GRESS,
-        "gress-ml",
-        "as gress-ml; one event in 100 is cut short and becomes a dead letter",
-        _gress("bad_1pct"),
-        reads=BAD_TRANSFERS,
-        writes=(DECISIONS, BAD_DLQ),
     ),
 )
 BY_KEY = {contender.key: contender for contender in CONTENDERS}

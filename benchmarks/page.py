@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.contenders import ROOT
-from benchmarks.figures import Figures, Latency, Row, Spread
+from benchmarks.figures import Figures, Latency, Row
 from benchmarks.picture import draw
-from benchmarks.report import number, same
+from benchmarks.report import number, same, shown
 
 FIGURES = ROOT / "build" / "peers.json"
 PAGE = ROOT / "docs" / "peers.md"
@@ -26,7 +26,10 @@ def table(figures: Figures) -> str:
     """All figures as Markdown."""
     kind = f"Medians of {figures.repetitions}, of slow contenders of fewer"
     if not figures.full:
-        kind = f"**From a quick run; those of a full run replace them.** {kind}"
+        kind = (
+            "**From a quick run; those of a full run on a quiet machine replace them.** Where the "
+            "load before was high, read the CPU µs: noise hardly touches them. " + kind
+        )
     machine = "; ".join(f"{name} {value}" for name, value in figures.machine)
     return "\n\n".join(
         [
@@ -59,7 +62,7 @@ def fill(page: str, text: str) -> str:
 
 
 def _throughput(row: Row) -> tuple[str, ...]:
-    speed, cost = _shown(row.events_per_s), _shown(row.cpu_us)
+    speed, cost = shown(row.events_per_s), shown(row.cpu_us)
     return row.name, speed, cost, number(row.rss_mb), same(row)
 
 
@@ -72,11 +75,7 @@ def _latencies(figures: Figures) -> Iterable[tuple[str, ...]]:
 
 
 def _latency(name: str, rate: int, latency: Latency) -> tuple[str, ...]:
-    return name, f"{rate:,}", _shown(latency.p50), _shown(latency.p99), str(latency.lost)
-
-
-def _shown(spread: Spread) -> str:
-    return f"{number(spread.median)} ({number(spread.least)} – {number(spread.most)})"
+    return name, f"{rate:,}", shown(latency.p50), shown(latency.p99), str(latency.lost)
 
 
 def _lines(heads: Sequence[str], rows: Iterable[Sequence[str]], right: int = 0) -> str:

@@ -7,6 +7,7 @@ from html import escape
 
 from benchmarks.contenders import Kind
 from benchmarks.figures import Figures, Row
+from benchmarks.report import number
 
 _WIDTH = 920
 _MARGIN = 28
@@ -94,7 +95,10 @@ def _bar(row: Row, y: int, width: float) -> str:
             f'{bar} height="{_BAR}" rx="4"/>',
             _text("value", x + width + 9, y, value),
             _text(
-                "detail", x + width + 18 + 7.4 * len(value), y, f"{row.cpu_us.median:.0f} µs CPU"
+                "detail",
+                x + width + 18 + 7.4 * len(value),
+                y,
+                f"{number(row.cpu_us.median)} µs CPU",
             ),
         ]
     )

@@ -76,8 +76,8 @@ def _throughput_table(figures: Figures) -> Table:
         speed = row.events_per_s
         table.add_row(
             row.name,
-            _shown(speed),
-            _shown(row.cpu_us),
+            shown(speed),
+            shown(row.cpu_us),
             f"{speed.median / bare.events_per_s.median:.2f} x" if bare else "–",
             number(row.rss_mb),
             number(row.start_s.median),
@@ -94,8 +94,8 @@ def _latency_table(figures: Figures) -> Table:
     named: list[tuple[str, Mapping[int, Latency]]] = [("no worker: Kafka", figures.kafka_alone)]
     for name, latencies in [*named, *((row.name, row.latency) for row in figures.rows)]:
         for rate, latency in latencies.items():
-            shown = _shown(latency.p50), _shown(latency.p99)
-            table.add_row(name, f"{rate:,}", *shown, str(latency.lost))
+            delays = shown(latency.p50), shown(latency.p99)
+            table.add_row(name, f"{rate:,}", *delays, str(latency.lost))
     return table
 
 
@@ -110,7 +110,7 @@ def _settings_table(rows: Sequence[Row]) -> Table:
 
 def same(row: Row) -> str:
     """How many decisions were compared with those by hand, and how many were the same."""
-    late = f", {row.late} late" if row.late else ""
+    late = f", {row.late:,} late" if row.late else ""
     return f"{row.compared - row.different:,} of {row.compared:,}{late}"
 
 
@@ -118,5 +118,8 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _shown(spread: Spread) -> str:
+def shown(spread: Spread) -> str:
+    """The median; with the least and the most where there were several."""
+    if spread.least == spread.most:
+        return number(spread.median)
     return f"{number(spread.median)} ({number(spread.least)} – {number(spread.most)})"

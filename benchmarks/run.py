@@ -31,8 +31,8 @@ from gress_ml.dev.servers import Servers
 
 BUILD = ROOT / "build"
 
-FULL = Size(repetitions=5, slow_repetitions=2, events=400_000, latency_s=14.0, calls=50_000)
-QUICK = Size(repetitions=2, slow_repetitions=1, events=120_000, latency_s=5.0, calls=10_000)
+FULL = Size(repetitions=5, slow_repetitions=2, events=400_000, latency_s=12.0, calls=50_000)
+QUICK = Size(repetitions=2, slow_repetitions=1, events=100_000, latency_s=3.0, calls=10_000)
 
 
 def chosen(only: str | None) -> list[Contender]:

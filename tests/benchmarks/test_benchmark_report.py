@@ -161,5 +161,5 @@ def test_contenders_alternate_and_slow_ones_come_less_often() -> None:
 def test_only_those_asked_for_are_measured_in_their_own_order() -> None:
     assert [one.key for one in chosen("quix,gress")] == ["gress", "quix"]
     assert len(chosen(None)) == len(BY_KEY)
-    with pytest.raises(SystemExit, match="no contender fausst; there are: gress, bare"):
+    with pytest.raises(SystemExit, match="no contender fausst; there are: gress, bad_1pct"):
         chosen("gress,fausst")
