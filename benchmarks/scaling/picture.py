@@ -140,8 +140,9 @@ def _short(level: float) -> str:
 
 
 def _round_up(cost: float) -> float:
-    """The next of 1, 2, 4, 6, 8, 10, 12, 16, 20 … at which four ticks are plain numbers."""
+    """The next cost at which four ticks are plain numbers."""
     scale = 1.0
     while scale * 20 < cost:
         scale *= 10
-    return next(scale * n for n in (1, 2, 4, 6, 8, 10, 12, 16, 20) if scale * n >= cost)
+    plain = (1, 1.2, 1.6, 2, 2.4, 2.8, 3.2, 4, 6, 8, 10, 12, 16, 20)
+    return next(scale * number for number in plain if scale * number >= cost)

@@ -64,12 +64,13 @@ def costs_of(results: Sequence[AxisResult], upkeep: Sequence[Upkeep]) -> Costs:
     axes = {result.name: result.levels for result in results}
     one, *_, many = axes["partitions"]
     redis = axes["keys in Redis"][-1]
+    answered = max(1 - redis.median("degraded"), 0.01)  # look-ups that were not cost nothing
     mb = (many.median("rss_mb") - one.median("rss_mb")) / (many.level - one.level)
     middle = axes["events in the log"][-1]
     return Costs(
         worker_us=middle.median("cpu_us"),
         broker_us=middle.median("broker_us"),
-        store_us=redis.median("store_us"),
+        store_us=redis.median("store_us") / answered,
         worker_mb=one.median("rss_mb"),
         partition_mb=mb,
         commit_us=upkeep[0].broker_us,

@@ -61,7 +61,7 @@ def verdict(axis: AxisResult) -> str:
     law = axis.law
     if law is None:
         bound = "≤" if axis.kept else "> (!)"
-        return f"constant within {axis.spread:.0%}, {bound} {TOLERANCE:.0%}"
+        return f"constant within {axis.spread:.1%}, {bound} {TOLERANCE:.0%}"
     if axis.name == "batch size":
         text = f"{law.fixed:.1f} + {law.growing:.0f} / batch"
     else:

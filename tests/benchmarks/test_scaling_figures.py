@@ -124,7 +124,7 @@ def test_tables_are_for_the_screen_and_for_the_page() -> None:
         sheet.show(console)
         assert len(sheet.markdown().splitlines()) == len(sheet.rows) + 2
     text = console.export_text()
-    assert "constant within 8%" in text
+    assert "constant within 8.3%" in text
     assert "Redis servers" in text
 
 
