@@ -107,3 +107,24 @@ def test_a_batch_of_nothing() -> None:
     empty = Batch.of({})
     assert len(empty) == 0
     assert len(empty.take(np.empty(0, np.intp))) == 0
+
+
+def test_columns_known_to_be_sound_make_the_same_batch() -> None:
+    checked = Batch.of({"x": np.array([1.0, 2.0])}, topic="t", partition=3, first_offset=5)
+    made = Batch.proven(
+        checked.topic,
+        checked.partition,
+        checked.offsets,
+        checked.event_time_ms,
+        checked.keys,
+        checked.copied_columns(),
+    )
+    assert {**made.columns} == {**checked.columns}
+    assert made.degraded == checked.degraded
+    assert made.take(np.array([1])).offsets.tolist() == [6]
+
+
+def test_copied_columns_are_the_caller_s_own() -> None:
+    batch = Batch.of({"x": np.array([1.0])})
+    batch.copied_columns()["y"] = np.array([2.0])
+    assert "y" not in batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.contenders import TOPOLOGY
-from benchmarks.topics import TRANSFERS
+from benchmarks.peers.names import TRANSFERS
 from benchmarks.transfers import make_templates
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
@@ -48,7 +48,9 @@ class Flagship:
                 result: Result = end.value
                 return result
             assert isinstance(wish, Call)
-            answer = self.calls.run(wish)
+            made = self.calls.run(wish)
+            assert isinstance(made, Output)  # on the spot: the selector is warmed up
+            answer = made
 
 
 def make_batches(rows: int, count: int) -> list[list[FileRecord]]:

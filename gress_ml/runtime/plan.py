@@ -262,10 +262,10 @@ def _produced(offsets: Array, route: Route, batch: Batch) -> Produced:
     )
 
 
-def _positions(offsets: Array, wanted: Array, source: str) -> list[int]:
+def _positions(offsets: Array, wanted: Array, source: str) -> Sequence[int]:
     """Where these offsets stand among those of the records. Raises OperatorError."""
     if wanted is offsets:  # no row was added, dropped or moved
-        return [*range(len(offsets))]
+        return range(len(offsets))
     positions = np.searchsorted(offsets, wanted)
     inside = positions < len(offsets)
     unknown = wanted[~inside | (offsets[positions * inside] != wanted)] if len(offsets) else wanted

@@ -13,7 +13,7 @@ from gress_ml.batch import Batch
 from gress_ml.dwcp.events import TRANSFER
 from gress_ml.errors import SchemaError
 from gress_ml.features import FeatureSet, FeatureSetSpec
-from gress_ml.schema import Column, ColumnType, columns_of
+from gress_ml.schema import MISSING_TIME, Column, ColumnType, columns_of
 
 
 def feature_set(*features: dict[str, Any], name: str = "features") -> FeatureSet:
@@ -259,6 +259,35 @@ def test_check_tells_all_faults_with_a_suggestion() -> None:
         features.check(columns)
     assert "did you mean 'rtt_msec'" in str(caught.value)
     assert "'link' is float, not string" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (np.array([1, MISSING_TIME]), [1.0, -1.0]),
+        (np.array([True, False]), [1.0, 0.0]),
+        (np.array([0.5, np.nan], np.float32), [0.5, -1.0]),
+        (np.array([3, 4], np.uint8), [3.0, 4.0]),
+    ],
+)
+def test_numbers_of_any_type_stand_beside_floats(column: np.ndarray, expected: list[float]) -> None:
+    listed = [
+        {"name": "x", "type": "numerical"},
+        {"name": "y", "type": "numerical", "default": -1.0},
+        {"name": "two", "type": "numerical", "expression": "1 + 1"},
+    ]
+    features = FeatureSet(FeatureSetSpec.model_validate({"features": listed}))
+    vectors, rejected = features.transform(Batch.of({"x": np.array([7.0, 8.0]), "y": column}))
+    assert rejected == []
+    assert vectors.tolist() == [[7.0, expected[0], 2.0], [8.0, expected[1], 2.0]]
+
+
+@pytest.mark.parametrize("column", [np.zeros((2, 1)), np.zeros((2, 3)), np.array(["a", "b"], "O")])
+def test_what_is_not_one_number_per_row_is_refused(column: np.ndarray) -> None:
+    listed = [{"name": "x", "type": "numerical"}, {"name": "y", "type": "numerical"}]
+    features = FeatureSet(FeatureSetSpec.model_validate({"features": listed}))
+    with pytest.raises(SchemaError, match="a number is needed"):
+        features.transform(Batch.of({"x": np.zeros(2), "y": column}))
 
 
 def test_an_absent_column_is_named() -> None:

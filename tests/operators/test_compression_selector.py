@@ -92,6 +92,14 @@ def test_the_model_decides_when_it_is_sure() -> None:
     assert output.batch["feature_schema"][0] == "dwcp-v17"
 
 
+def test_rows_beyond_the_batch_size_say_the_same() -> None:
+    answers = [(0.05, 0.03, 0.92), (0.5, 0.4, 0.1), (0.1, 0.8, 0.1)]
+    whole = answering(*answers, batch_size=2).process(transfers(3, **SLOW))
+    assert whole.batch["reason"].tolist() == ["model", "low_confidence", "model"]
+    assert whole.batch["model"].tolist() == ["compression-selector"] * 3
+    assert decided(whole) == decided(answering(*answers).process(transfers(3, **SLOW)))
+
+
 def test_probabilities_go_by_name_and_not_by_position() -> None:
     operator = answering((0.05, 0.9, 0.05))
     operator._classes = ("none", "hde", "amst")

@@ -418,6 +418,13 @@ def test_any_time_with_a_zone_is_read(moment: datetime) -> None:
     assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=found) == moment
 
 
+@given(st.lists(st.datetimes(timezones=st.just(UTC)), min_size=20, max_size=20))
+def test_a_time_is_the_same_alone_and_in_company(moments: list[datetime]) -> None:
+    events = [f'{{"id":"a","at":"{moment.isoformat()}"}}'.encode() for moment in moments]
+    together, _ = decode(*events)
+    assert together["at"].tolist() == [decode(event)[0]["at"].tolist()[0] for event in events]
+
+
 def test_where_the_event_has_no_time_the_record_s_own_counts() -> None:
     batch, _ = decode(b'{"id":"a","at":5}', b'{"id":"b"}', b'{"id":"c","at":null}')
     assert batch.event_time_ms.tolist() == [5, 1001, 1002]
