@@ -66,10 +66,7 @@ class OnnxGraph:
         return graph
 
     def run(self, *arrays: Array) -> list[Array]:
-        if len(arrays) == len(self.inputs) == 1:  # as nearly all are
-            feeds = {self.inputs[0].name: fit(self.inputs[0], arrays[0])}
-        else:
-            feeds = {t.name: fit(t, array) for t, array in zip(self.inputs, arrays, strict=True)}
+        feeds = {t.name: fit(t, array) for t, array in zip(self.inputs, arrays, strict=True)}
         session = self._only or next(self._turn)
         try:
             answer: list[Array] = session.run(self._output_names, feeds)
