@@ -110,10 +110,13 @@ def compile_expression(text: str, names: Mapping[str, str] | None = None) -> Exp
     """
     if len(text) > MAX_LENGTH:
         raise SchemaError(f"expression of {len(text)} characters: at most {MAX_LENGTH} are allowed")
-    compiler = _Compiler(text, names or {})
-    tree = compiler.parse()
-    run, result = compiler.value(tree)
-    return Expression(text, MappingProxyType(compiler.needs), result, run)
+    needs: dict[str, ColumnType | None] = {}
+    while True:  # what a column is used as may come after a comparison with it: look once more
+        compiler = _Compiler(text, names or {}, needs)
+        run, result = compiler.value(compiler.parse())
+        if compiler.needs == needs:
+            return Expression(text, MappingProxyType(needs), result, run)
+        needs = compiler.needs
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -235,10 +238,12 @@ def _objects(value: Any) -> Any:
 class _Compiler:
     """Turns a syntax tree into closures; learns what each column is used as on the way."""
 
-    def __init__(self, text: str, names: Mapping[str, str]) -> None:
+    def __init__(
+        self, text: str, names: Mapping[str, str], needs: Mapping[str, ColumnType | None]
+    ) -> None:
         self.text = text
         self.names = names
-        self.needs: dict[str, ColumnType | None] = {}
+        self.needs = dict(needs)  # as far as it is known
         self.compiled: dict[ast.AST, tuple[Run, ColumnType | None]] = {}
 
     def parse(self) -> ast.expr:
