@@ -16,7 +16,8 @@ On replay: stateless; a decision is a function of its row and the model version,
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -49,6 +50,8 @@ from gress_ml.operator import (
     OperatorConfig,
     Output,
     Rejected,
+    Stages,
+    in_one_go,
 )
 from gress_ml.schema import Column, Columns, ColumnType, FeatureVector, columns_of
 
@@ -107,6 +110,8 @@ DWCP_PREDICTIONS = Metric(
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
+#: Yields the question to the model, is sent the answer, returns the probabilities.
+_Asking = Generator[Callable[[], Float32], Float32, Float32]
 
 _HDE, _AMST = ALGORITHMS.index(HDE), ALGORITHMS.index(AMST)
 _NAMES = np.array(ALGORITHMS, dtype=object)
@@ -231,15 +236,19 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         return True
 
     def process(self, batch: Batch) -> Output:
+        return in_one_go(self.stages(batch))
+
+    def stages(self, batch: Batch) -> Stages:
         if not self._enabled:
             return self._output(batch, self._by_rules(batch, "disabled"), "fallback")
         matrix: Float32 = batch["features"]
         if not self.predictor.accepts_missing:
             finite = np.isfinite(matrix)
             if np.count_nonzero(finite) < finite.size:
-                return self._with_missing(batch, np.asarray(finite.all(axis=1)))
+                missing = self._with_missing(batch, np.asarray(finite.all(axis=1)))
+                return (yield from missing)
         try:
-            probabilities = self._predict(matrix)
+            probabilities = yield from self._predict(matrix)
         except Exception as error:  # noqa: BLE001, RUF100 - whatever a run-time library raises
             return self._failed(batch, error)
         return self._output(batch, self._by_model(matrix, probabilities), "success")
@@ -287,9 +296,9 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
 
     # --- what the model cannot decide -------------------------------------------------------------
 
-    def _with_missing(self, batch: Batch, whole: npt.NDArray[np.bool_]) -> Output:
+    def _with_missing(self, batch: Batch, whole: npt.NDArray[np.bool_]) -> Stages:
         """Rows with all features go to the model, the others past it; order is kept."""
-        good = self.process(batch.take(whole))
+        good = yield from self.stages(batch.take(whole))
         bad = self._without_model(
             batch.take(~whole), "missing_features", "a feature is not a finite number"
         )
@@ -316,21 +325,21 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
 
     # --- the model --------------------------------------------------------------------------------
 
-    def _predict(self, matrix: Float32) -> Float32:
+    def _predict(self, matrix: Float32) -> _Asking:
         if not len(matrix):
             return np.empty((0, len(self._classes)), np.float32)
         if not self.config.cache_size:
-            return self.predictor.predict(matrix)
-        return self._remembered(matrix)
+            return (yield partial(self.predictor.predict, matrix))
+        return (yield from self._remembered(matrix))
 
-    def _remembered(self, matrix: Float32) -> Float32:
+    def _remembered(self, matrix: Float32) -> _Asking:
         """Predictions, from memory where the same features were seen; bounded, oldest out."""
         memo = self._memo
         packed = np.ascontiguousarray(matrix)
         keys = packed.view(f"V{packed.itemsize * packed.shape[1]}").ravel().tolist()
         fresh = [row for row, key in enumerate(keys) if key not in memo]
         if fresh:
-            made = self.predictor.predict(packed[fresh])
+            made = yield partial(self.predictor.predict, packed[fresh])
             known = {keys[row]: made[at].copy() for at, row in enumerate(fresh)}
         else:
             known = {}

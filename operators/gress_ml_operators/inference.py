@@ -14,6 +14,7 @@ however the stream was cut into batches.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Self
 
 import numpy as np
@@ -50,6 +51,8 @@ from gress_ml.operator import (
     OperatorConfig,
     Output,
     Rejected,
+    Stages,
+    in_one_go,
 )
 from gress_ml.schema import Column, Columns, ColumnType, FeatureVector, columns_of
 
@@ -245,6 +248,9 @@ class Inference(Operator[InferenceConfig]):
         return INFERENCE_LATENCY, self._measured
 
     def process(self, batch: Batch) -> Output:
+        return in_one_go(self.stages(batch))
+
+    def stages(self, batch: Batch) -> Stages:
         asked = batch
         arrays = [*map(_as_input, self._predictor.inputs, map(batch.__getitem__, self._columns))]
         rejected = self._unusable(batch, arrays)
@@ -252,7 +258,7 @@ class Inference(Operator[InferenceConfig]):
             keep = ~np.isin(batch.offsets, [row.offset for row in rejected])
             asked, arrays = batch.take(keep), [array[keep] for array in arrays]
         try:
-            answer = self._predictor.predict(*arrays)
+            answer: Float32 = yield partial(self._predictor.predict, *arrays)
         except ModelError as error:
             return self._failed(asked, rejected, error)
         sound: Mask = np.all(np.isfinite(answer), axis=1)
