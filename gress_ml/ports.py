@@ -79,9 +79,3 @@ class SnapshotStore(Protocol):
     async def load(self, topology: str, topic: str, partition: int, offset: int) -> SavedState:
         """The snapshot of an offset. Raises SnapshotError when it is damaged, foreign or gone."""
         ...
-
-    async def newest(
-        self, topology: str, topic: str, partition: int, at_or_before: int
-    ) -> SavedState | None:
-        """The newest snapshot whose offset is at or before the given one."""
-        ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +14,8 @@ import msgspec
 
 from gress_ml.atomic import INCOMING, replace_file
 from gress_ml.errors import SnapshotError, StoreUnavailable
-from gress_ml.ports import SavedState, SnapshotStore
+from gress_ml.ports import SavedState
 
-_log = logging.getLogger(__name__)
 _MAGIC = b"gress-snapshot-1\n"
 _DIGEST_BYTES = 32
 _ENDING = ".snapshot"
@@ -95,12 +93,6 @@ class FolderSnapshots:
             )
         return SavedState(offset, file.steps)
 
-    async def newest(
-        self, topology: str, topic: str, partition: int, at_or_before: int
-    ) -> SavedState | None:
-        """The newest whole snapshot at or before an offset. Raises StoreUnavailable."""
-        return await _newest(self, topology, topic, partition, at_or_before)
-
     def _folder(self, topology: str, topic: str, partition: int) -> Path:
         return self._root / _plain(topology) / _plain(topic) / str(partition)
 
@@ -146,24 +138,6 @@ class MemorySnapshots:
             return self._saved[topology, topic, partition][offset]
         except KeyError:
             raise SnapshotError(f"there is no snapshot of {topic}-{partition} {offset}") from None
-
-    async def newest(
-        self, topology: str, topic: str, partition: int, at_or_before: int
-    ) -> SavedState | None:
-        """The newest snapshot at or before an offset."""
-        return await _newest(self, topology, topic, partition, at_or_before)
-
-
-async def _newest(
-    store: SnapshotStore, topology: str, topic: str, partition: int, at_or_before: int
-) -> SavedState | None:
-    for offset in await store.offsets(topology, topic, partition):
-        if offset <= at_or_before:
-            try:
-                return await store.load(topology, topic, partition, offset)
-            except SnapshotError as error:
-                _log.warning("not used, the one before it is: %s", error)
-    return None
 
 
 def _plain(name: str) -> str:

@@ -9,15 +9,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from gress_ml.adapters.kafka.outlet import Outlet, OutletLostError
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.engine.partition import PartitionRunner, Shell
 from gress_ml.engine.planning import build_plan, task_settings
-from gress_ml.errors import StoreUnavailable
+from gress_ml.engine.restoring import restored
 from gress_ml.metrics import QUEUE_DEPTH, REOPENINGS
-from gress_ml.ports import ModelStore, SavedState
+from gress_ml.ports import ModelStore
 from gress_ml.record import Record
 from gress_ml.runtime.plan import Plan
 from gress_ml.runtime.task import PartitionTask, Phase
@@ -88,14 +87,12 @@ class Engine:
         running = self._runners.get(partition)
         if running is not None:  # told twice in one rebalance: go on where it stands
             return running.task.expected
-        plan = build_plan(self.topology, self._inputs[partition[0]], self._models)
-        state = await self._restore(plan, partition, committed)
+        plan, restored_at = await self._restored(partition, committed)
         for switch, value in self._switches.items():
             _control(plan, switch, value)
         start = committed
         if plan.stateful:
-            known = 0 if state is None else state.offset
-            start = min(max(known, beginning), committed)
+            start = min(max(restored_at or 0, beginning), committed)
         settings = task_settings(self.topology, plan)
         now = self._shell.clock.monotonic()
         task = PartitionTask(
@@ -104,7 +101,7 @@ class Engine:
             stateful=plan.stateful,
             settings=settings,
             now=now,
-            restored=state is not None,
+            restored=restored_at is not None,
         )
         dead_topic = self._inputs[partition[0]].dead_letters
         outlet = self._outlets.pop(partition)
@@ -173,21 +170,14 @@ class Engine:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    async def _restore(self, plan: Plan, partition: Partition, committed: int) -> SavedState | None:
-        if not plan.stateful:
-            return None
-        state: SavedState | None = None
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable), wait=wait_exponential(0.1, max=5.0)
-        ):
-            with attempt:
-                state = await self._shell.snapshots.newest(
-                    self._shell.topology, *partition, committed
-                )
-        if state is not None:
-            plan.restore(state.steps)
-            log.info("state_restored", topic=partition[0], partition=partition[1], at=state.offset)
-        return state
+    async def _restored(self, partition: Partition, committed: int) -> tuple[Plan, int | None]:
+        def build() -> Plan:
+            return build_plan(self.topology, self._inputs[partition[0]], self._models)
+
+        shell = self._shell
+        return await restored(
+            build, shell.snapshots, shell.metrics, shell.topology, partition, committed
+        )
 
     async def _let_go(self, partitions: Collection[Partition]) -> None:
         """Close what was claimed and never opened."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from gress_ml.batch import Array, Batch
 from gress_ml.errors import SchemaError
 from gress_ml.operator import Rejected
-from gress_ml.record import Record
+from gress_ml.record import Record, Unreadable
 from gress_ml.schema import MISSING_TIME, ColumnType, EventSchema, Field
 
 #: RFC 3339 with a zone, or milliseconds that a double holds exactly (RFC 8259, section 6).
@@ -137,6 +137,9 @@ class Decoder:
         good: list[Record] = []
         rejected: list[Rejected] = []
         for record in records:
+            if isinstance(record, Unreadable):
+                rejected.append(Rejected(record.offset, "unreadable", record.reason))
+                continue
             try:
                 rows.append(self._checked(record.value))
             except _BadEventError as bad:

@@ -89,7 +89,7 @@ def test_what_stands_for_them_becomes_a_dead_letter() -> None:
     schema = EventSchema("in", [Field("x", ColumnType.FLOAT, required=True)])
     good, rejected = Decoder(schema).decode("in", 0, records)
     assert good["x"].tolist() == [1.0, 3.0]
-    assert [row.offset for row in rejected] == [2]
+    assert [(row.offset, row.code) for row in rejected] == [(2, "unreadable")]
 
 
 def test_what_the_group_has_read_already_is_not_told_again() -> None:

@@ -72,3 +72,27 @@ async def test_after_kill_9_state_goes_on_as_if_nothing_had_happened(
     assert max(row["count_1h"] for row in found) == 125
     if checkpoint == "200ms":
         assert "state_restored" in second.log
+
+
+@pytest.mark.parametrize("damaged", ["newest", "all"])
+async def test_damaged_snapshots_cost_time_and_no_result(
+    bench_of: Callable[..., Bench], damaged: str
+) -> None:
+    bench = bench_of(partitions=2, text=WINDOWS, values={"checkpoint": "200ms"})
+    await bench.make_topics()
+    worker = bench.process("--session-timeout", "2")
+    for first in (0, 300):
+        await bench.send(timed(first, 300), pause_s=0.002)
+        await bench.all_committed(first + 300)
+    await worker.stop()
+    for folder in {path.parent for path in bench.folder.rglob("*.snapshot")}:
+        files = sorted(folder.glob("*.snapshot"))
+        for file in files[-1:] if damaged == "newest" else files:
+            file.write_bytes(file.read_bytes()[:-7])
+    second = bench.process("--session-timeout", "2")
+    await bench.send(timed(600, 400))
+    found = await bench.decided(1000)
+    await second.stop()
+    assert {row["id"]: row for row in firsts(found)} == await uninterrupted(bench)
+    assert "snapshot_refused" in second.log
+    assert ("state_restored" in second.log) == (damaged == "newest")

@@ -175,7 +175,7 @@ async def test_records_become_outputs_commits_and_snapshots() -> None:
     assert world.totals == [1, 2, 3, 4]
     await world.end()
     assert world.wire.offsets == sorted(set(world.wire.offsets))
-    state = await world.snapshots.newest("t", "in", 0, 6)
+    state = await world.snapshots.load("t", "in", 0, 6)
     assert state == SavedState(6, {"c": (1, b"4.0")})
     assert world.operator.closed == 1
     assert world.metrics.value(EVENTS, ("in",)) == 4

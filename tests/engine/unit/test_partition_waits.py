@@ -19,8 +19,7 @@ def waiting(commit_s: float, checkpoint_s: float) -> World:
 async def saved(world: World, offset: int) -> None:
     async with asyncio.timeout(5):
         while True:
-            state = await world.snapshots.newest("t", "in", 0, offset)
-            if state is not None and state.offset == offset:
+            if offset in await world.snapshots.offsets("t", "in", 0):
                 return
             await asyncio.sleep(0.001)
 
