@@ -18,6 +18,8 @@ Guarantee = Literal["at_least_once", "exactly_once"]
 GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
 
 TRANSFERS, OUTCOMES = "dwcp.transfers", "dwcp.outcomes"
+#: A topic that stays empty.
+NO_OUTCOMES = "chaos.no-outcomes"
 _COMMIT_INTERVAL = "100ms"
 
 
@@ -70,6 +72,9 @@ class Lane:
         document["checkpoint_dir"] = str(checkpoints)
         document.setdefault("ml", {})["model_registry"] = {"base_path": str(PROJECT / "models")}
         for name, spec in document["inputs"].items():
+            if self.undisturbed and spec["topic"] == OUTCOMES:
+                # what was learnt is in the store; to learn it again would undo it for a while
+                spec["topic"] = NO_OUTCOMES
             spec["dead_letters"] = f"{self.name}.{name}.dlq"
         for name, spec in document["outputs"].items():
             spec["topic"] = self.outputs[name]

@@ -19,7 +19,7 @@ from benchmarks.chaos.fleet import Fleet, WorkerOptions
 from benchmarks.chaos.ground import Ground
 from benchmarks.chaos.judge import Bodies, Judge, Verdict
 from benchmarks.chaos.kafka_log import KafkaLog
-from benchmarks.chaos.lane import OUTCOMES, TRANSFERS, Guarantee, Lane
+from benchmarks.chaos.lane import NO_OUTCOMES, OUTCOMES, TRANSFERS, Guarantee, Lane
 from benchmarks.chaos.load import Load, events, outcomes
 from benchmarks.chaos.plan import SHORTEST_REST, Strike, make_plan
 from benchmarks.chaos.scenario import Scenario
@@ -154,7 +154,12 @@ class Storm:
     async def _make_topics(self) -> None:
         scenario = self._scenario
         lanes = (*self._lanes, *self._calm.values())
-        names = (TRANSFERS, OUTCOMES, *(topic for lane in lanes for topic in lane.topics))
+        names = (
+            TRANSFERS,
+            OUTCOMES,
+            NO_OUTCOMES,
+            *(topic for lane in lanes for topic in lane.topics),
+        )
         copies = scenario.needs.brokers
         # the broker's clock on both sides, so that waiting times can be told
         config = {"message.timestamp.type": "LogAppendTime"}
