@@ -12,8 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gress_ml.dev.servers import Servers
+
+# Hypothesis times each example: no law of ours is about that, and machines are busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _NEEDS_SERVERS = {"servers", "kafka", "redis_url", "postgres_url"}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar, cast
@@ -33,6 +35,10 @@ return #KEYS
 """
 _PUT_SHA = hashlib.sha1(_PUT.encode(), usedforsecurity=False).hexdigest()
 _FLOAT = np.dtype("<f4")
+#: A worker's loop decides other partitions while an answer is under way. Time passes in so many
+#: slices, one per turn of the loop at most, so that an answer which is there is seen before its
+#: time is up, however long the turns take.
+_SLICES = 10
 _UNREADABLE = "with an unreadable URL"
 
 
@@ -42,7 +48,7 @@ class RedisSettings:
 
     prefix: str = "gress"
     ttl_s: float | None = None  # None keeps rows for ever
-    timeout_s: float = 0.02  # to connect, and for each answer
+    timeout_s: float = 0.02  # to connect, and for the answer
     tls_timeout_s: float = 0.25  # to connect with TLS: it takes more round trips, and certificates
     backoff_s: float = 0.5  # after a failure; doubles up to longest_backoff_s
     longest_backoff_s: float = 10.0
@@ -61,6 +67,7 @@ class RedisFeatures:
     def __init__(self, url: str, clock: Clock, settings: RedisSettings | None = None) -> None:
         self._settings = settings or RedisSettings()
         self._where = redacted(url)
+        self._tls = url.startswith("rediss:")
         self._client = _client(url, self._where, self._settings)
         self._breaker = Breaker(
             f"feature store {self._where}",
@@ -68,6 +75,7 @@ class RedisFeatures:
             self._settings.backoff_s,
             self._settings.longest_backoff_s,
         )
+        self._free = asyncio.Semaphore(self._settings.connections)
         self._scripting = True
 
     def __repr__(self) -> str:
@@ -100,17 +108,19 @@ class RedisFeatures:
 
     async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         """The call's result. Raises StoreUnavailable, at once while the breaker is open."""
-        self._breaker.enter()
-        try:
-            result = await call()
-        except (RedisError, OSError) as error:
-            cause = f"{type(error).__name__}: {error}"
-            self._breaker.failed(cause)
-            log.warning("feature_store_away", store=self._where, cause=cause)
-            await self._client.connection_pool.disconnect(inuse_connections=False)
-            raise StoreUnavailable(f"feature store {self._where}: {cause}") from error
-        self._breaker.succeeded()
-        return result
+        async with self._free:  # to wait for other partitions' calls is no fault of the server's
+            self._breaker.enter()
+            try:
+                result = await _within(_longest_s(self._settings, self._tls), call())
+            except (RedisError, OSError) as error:  # TimeoutError is an OSError
+                cause = f"{type(error).__name__}: {error}"
+                self._breaker.failed(cause)
+                log.warning("feature_store_away", store=self._where, cause=cause)
+                with suppress(RedisError, OSError):  # one that does not close in time is gone too
+                    await self._client.connection_pool.disconnect(inuse_connections=False)
+                raise StoreUnavailable(f"feature store {self._where}: {cause}") from error
+            self._breaker.succeeded()
+            return result
 
     async def _put(self, keys: list[bytes], values: list[bytes]) -> None:
         ttl_s = self._settings.ttl_s
@@ -165,14 +175,13 @@ def layout_of(fields: tuple[str, ...]) -> str:
 
 
 def _client(url: str, where: str, settings: RedisSettings) -> Redis:
-    tls = url.startswith("rediss:")
     try:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=settings.connections,
-            timeout=settings.timeout_s,
-            socket_timeout=settings.timeout_s,
-            socket_connect_timeout=settings.tls_timeout_s if tls else settings.timeout_s,
+            timeout=None,  # the limits are kept by ``_within``
+            socket_timeout=None,
+            socket_connect_timeout=None,
             # One more try on a fresh connection: the pooled one may be from before a restart.
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
@@ -181,6 +190,26 @@ def _client(url: str, where: str, settings: RedisSettings) -> Redis:
             f"feature store {where}: expected a URL such as redis://localhost:6379/0 or rediss://…"
         ) from None
     return Redis(connection_pool=pool)
+
+
+def _longest_s(settings: RedisSettings, tls: bool) -> float:
+    """For a call that has to connect first."""
+    return settings.timeout_s + (settings.tls_timeout_s if tls else settings.timeout_s)
+
+
+async def _within(limit_s: float, call: Awaitable[T]) -> T:
+    """The call's result. Raises TimeoutError."""
+    task = asyncio.ensure_future(call)
+    try:
+        for _ in range(_SLICES):
+            done, _ = await asyncio.wait({task}, timeout=limit_s / _SLICES)
+            if done:
+                return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    raise TimeoutError(f"no answer within {limit_s:g} s")
 
 
 async def _awaited(answer: Any) -> Any:

@@ -108,7 +108,9 @@ class Effects:
             raise
         beside: list[Awaitable[None]] = []
         if result.dead:
-            beside.append(self._bury(source, result.dead))
+            # those that could not be decoded come first, whatever stands before them in the log
+            in_order = sorted(result.dead, key=lambda letter: letter.record)
+            beside.append(self._bury(source, in_order))
         if result.writes:
             beside.append(self._write(source, result.writes))
         if len(pending) == 1 and not beside:

@@ -87,7 +87,12 @@ class Engine:
         running = self._runners.get(partition)
         if running is not None:  # told twice in one rebalance: go on where it stands
             return running.task.expected
-        plan, restored_at = await self._restored(partition, committed)
+        outlet = self._outlets.pop(partition)  # at once: a revocation lets go of those that wait
+        try:
+            plan, restored_at = await self._restored(partition, committed)
+        except BaseException:
+            await outlet.close()
+            raise
         for switch, value in self._switches.items():
             _control(plan, switch, value)
         start = committed
@@ -104,7 +109,6 @@ class Engine:
             restored=restored_at is not None,
         )
         dead_topic = self._inputs[partition[0]].dead_letters
-        outlet = self._outlets.pop(partition)
         runner = PartitionRunner(partition, plan, task, dead_topic, outlet, self._shell)
         self._runners[partition] = runner
         self._tasks[partition] = asyncio.create_task(self._run(runner))

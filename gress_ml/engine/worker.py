@@ -202,6 +202,9 @@ class Worker:
             web_enabled=False,
             autodiscover=False,
             store="memory://",
+            # with stand-ins Faust tells each member what all others have: Kafka keeps that as one
+            # record, too large for a group of some sixty workers to form
+            table_standby_replicas=0,
             topic_replication_factor=1,
         )
         for node in self.topology.inputs.values():

@@ -126,27 +126,40 @@ class Decoder:
                 else self._checked(value)
                 for value in [record.value for record in records]
             ]
-        except Exception:  # any fault of a row: find out which, one by one
-            return self._one_by_one(records)
+        except Exception:  # any fault of a row: go past it, and past all others
+            return self._around_faults(records)
         return rows, records, []
 
-    def _one_by_one(
+    def _around_faults(
         self, records: Sequence[Record]
     ) -> tuple[list[Any], list[Record], list[Rejected]]:
+        """The same, taken up again behind each bad event: the good ones cost no bookkeeping."""
+        decode, max_bytes = self._decode, self.max_bytes
         rows: list[Any] = []
-        good: list[Record] = []
-        rejected: list[Rejected] = []
-        for record in records:
-            if isinstance(record, Unreadable):
-                rejected.append(Rejected(record.offset, "unreadable", record.reason))
-                continue
+        rejected: dict[int, Rejected] = {}  # by the place of the record
+        values = iter([record.value for record in records])
+        while len(rows) + len(rejected) < len(records):
             try:
-                rows.append(self._checked(record.value))
-            except _BadEventError as bad:
-                rejected.append(Rejected(record.offset, bad.code, bad.message))
-            else:
-                good.append(record)
-        return rows, good, rejected
+                rows.extend(
+                    decode(value)
+                    if value is not None and value.isascii() and len(value) <= max_bytes
+                    else self._checked(value)
+                    for value in values
+                )
+            except Exception:  # what was taken before it stays; ``values`` is behind it
+                place = len(rows) + len(rejected)
+                rejected[place] = self._fault(records[place])
+        good = [record for place, record in enumerate(records) if place not in rejected]
+        return rows, good, [*rejected.values()]
+
+    def _fault(self, record: Record) -> Rejected:
+        if isinstance(record, Unreadable):
+            return Rejected(record.offset, "unreadable", record.reason)
+        try:
+            self._checked(record.value)
+        except _BadEventError as bad:
+            return Rejected(record.offset, bad.code, bad.message)
+        raise AssertionError(f"offset {record.offset} was refused, and is good")
 
     def _checked(self, value: bytes | None) -> Any:
         if value is None:

@@ -237,10 +237,13 @@ class Consumer(driver.Consumer):
                 committed = self._resets.get(tp)
             if committed is None:  # a new group: where ``auto_offset_reset`` puts it
                 committed = self._resets[tp] = await client.position(partition)
+            gone = IllegalStateError(f"{tp} was revoked while it was opened")
+            if self._revocations != revocations:
+                raise gone
             start = await self.sink.assigned(tp, committed, beginnings[partition])
             if self._revocations != revocations:
                 await self.sink.revoked([tp])  # it came after the others were closed
-                raise IllegalStateError(f"{tp} was revoked while it was opened")
+                raise gone
             client.seek(partition, start)
             self._opened[tp] += 1
 
