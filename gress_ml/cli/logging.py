@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from gress_ml.cli.seldom import Seldom
+
 
 class LogFormat(StrEnum):
     AUTO = "auto"
@@ -34,6 +36,7 @@ def set_up_logging(format: LogFormat = LogFormat.AUTO, level: str = "info") -> N
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     foreign = logging.StreamHandler(sys.stderr)
+    foreign.addFilter(Seldom())
     foreign.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
