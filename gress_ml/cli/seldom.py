@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
 #: Some libraries put the values into the text: each line is a kind of its own then.
 _KINDS = 1000
 
