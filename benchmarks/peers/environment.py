@@ -11,7 +11,7 @@ import hashlib
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import Distribution, distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,12 @@ def peer_version(package: str) -> str:
     """The version of a package in the peers' environment."""
     places = [str(place) for place in FOLDER.glob("lib/*/site-packages")]
     found: list[Distribution] = list(distributions(name=package, path=places))
-    return found[0].version if found else version(package)
+    if found:
+        return found[0].version
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _wanted() -> str:
