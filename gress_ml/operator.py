@@ -119,7 +119,7 @@ class BatchPolicy:
     never waits.
     """
 
-    size: int = 512
+    size: int = 2048
     timeout_s: float = 0.0
 
 

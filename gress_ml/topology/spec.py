@@ -24,7 +24,7 @@ FieldType = Literal["float", "int", "bool", "string", "timestamp", "json"]
 class BatchSpec(Block):
     """How many records of a partition are worked on at once."""
 
-    size: int = Field(default=512, ge=1, le=100_000)
+    size: int = Field(default=2048, ge=1, le=100_000)
     """Most records per batch. An operator may ask for fewer."""
     timeout: Duration = 0.0
     """How long the first waiting record may wait for company; `0ms` takes what is there."""

@@ -32,7 +32,7 @@ def test_defaults_are_the_documented_ones(load: Load) -> None:
     assert topology.inputs["i"].dead_letters == "t.dlq"
     assert topology.outputs[0].source == "i"
     settings = topology.settings
-    assert (settings.batch.size, settings.batch.timeout_s) == (512, 0.0)
+    assert (settings.batch.size, settings.batch.timeout_s) == (2048, 0.0)
     assert (settings.commit_interval_s, settings.checkpoint_interval_s) == (0.1, 30.0)
     assert topology.inputs["i"].max_bytes == 1_048_576
 
