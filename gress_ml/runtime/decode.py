@@ -153,7 +153,8 @@ class Decoder:
         return rows, good, [*rejected.values()]
 
     def _fault(self, record: Record) -> Rejected:
-        if isinstance(record, Unreadable):
+        # asked last: to look whether a record is of a protocol takes longer than to decode it
+        if record.value is None and isinstance(record, Unreadable):
             return Rejected(record.offset, "unreadable", record.reason)
         try:
             self._checked(record.value)

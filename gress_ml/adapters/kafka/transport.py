@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
@@ -25,6 +26,7 @@ from aiokafka.errors import (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
@@ -48,6 +50,8 @@ _PAUSED_S = 0.005
 #: How long partitions may take to open before the worker gives up (a broker that restarts). It must
 #: be less than Faust's request timeout: past that Faust's recovery ends without a word.
 _SEEK_PATIENCE_S = 30.0
+#: How long a topic of Faust's own may take to be made.
+_CREATE_S = 15.0
 #: How long a commit may take: less than a drain, so that it never outlives its generation.
 _COMMIT_S = 4.0
 
@@ -357,3 +361,28 @@ class Transport(driver.Transport):
 
     Consumer: ClassVar[type[Consumer]] = Consumer
     Fetcher: ClassVar[type[Fetcher]] = Fetcher
+
+    async def _get_controller_node(
+        self, owner: Any, client: AIOKafkaClient, timeout: int = 30_000  # noqa: ASYNC109 - as Faust has it
+    ) -> int | None:
+        """Ask one broker after the other; Faust asks the first, and fails if that one is away.
+
+        A worker that starts while one broker of many is away must start. Raises BrokerUnavailable.
+        """
+        for broker in client.cluster.brokers():
+            try:
+                answer = await client.send(broker.nodeId, MetadataRequest([]))
+            except KafkaError as error:
+                log.debug("broker_away", node=broker.nodeId, error=repr(error))
+            else:
+                return cast(int, answer.controller_id)
+        raise BrokerUnavailable("no broker tells which one is the controller")
+
+    async def _really_create_topic(
+        self, owner: Any, client: AIOKafkaClient, *args: Any, **kwargs: Any
+    ) -> None:
+        """Faust's, tried again while the controller that the brokers name is away."""
+        async with asyncio.timeout(_CREATE_S):
+            async for attempt in _patience():
+                with attempt:
+                    await super()._really_create_topic(owner, client, *args, **kwargs)

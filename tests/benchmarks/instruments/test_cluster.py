@@ -13,10 +13,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.chaos.instruments.cluster import Cluster
 from benchmarks.chaos.instruments.proxy import Proxy
+from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.dev.port import is_free
 from gress_ml.dev.process import alive
 from gress_ml.dev.record import read_records
 from gress_ml.dev.topics import TopicSettings, create_topics
+from gress_ml.engine.stores import open_models, open_stores
+from gress_ml.engine.worker import Worker, WorkerSettings
+from gress_ml.topology.load import load_topology
 
 pytestmark = pytest.mark.servers
 
@@ -198,3 +202,40 @@ def test_down_leaves_nothing_of_a_run_that_was_killed(tmp_path: Path) -> None:
     assert not any(alive(record.process) for record in records)
     assert all(is_free(port) for record in records for port in record.ports)
     assert not former.folder.exists()
+
+
+_TOPOLOGY = """
+name: {name}
+inputs:
+  numbers:
+    topic: {name}-in
+    fields: {{n: {{type: int, required: true}}}}
+outputs:
+  same:
+    topic: {name}-out
+    fields: [n]
+"""
+
+
+async def test_a_worker_starts_whichever_broker_is_away(
+    cluster: Cluster, topic_name: str, tmp_path: Path
+) -> None:
+    made = TopicSettings(1, replication=3)
+    topics = (f"{topic_name}-in", f"{topic_name}-out", f"{topic_name}-in.dlq")
+    await create_topics(cluster.bootstrap, dict.fromkeys(topics, made))
+    file = tmp_path / "numbers.yaml"
+    file.write_text(_TOPOLOGY.format(name=topic_name))
+    topology = load_topology(file, open_models)
+    for number in cluster.numbers:
+        await asyncio.to_thread(cluster.kill, number)
+        settings = WorkerSettings(KafkaSettings(bootstrap=cluster.bootstrap), http_port=None)
+        worker = Worker(topology, open_stores(topology), settings)
+        running = asyncio.create_task(worker.run())
+        async with asyncio.timeout(_PATIENCE_S):
+            while not worker.status()["ready"]:
+                assert not running.done(), running.result()
+                await asyncio.sleep(0.05)
+        worker.stop()
+        await asyncio.wait_for(running, _PATIENCE_S)
+        await asyncio.to_thread(cluster.start, number)
+        await asyncio.to_thread(cluster.wait_in_sync)
