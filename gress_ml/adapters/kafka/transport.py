@@ -363,7 +363,10 @@ class Transport(driver.Transport):
     Fetcher: ClassVar[type[Fetcher]] = Fetcher
 
     async def _get_controller_node(
-        self, owner: Any, client: AIOKafkaClient, timeout: int = 30_000  # noqa: ASYNC109 - as Faust has it
+        self,
+        owner: Any,
+        client: AIOKafkaClient,
+        timeout: int = 30_000,  # noqa: ASYNC109 - as Faust has it
     ) -> int | None:
         """Ask one broker after the other; Faust asks the first, and fails if that one is away.
 
