@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from yarl import URL
 
 from benchmarks.scaling.topology import FLAGSHIP
@@ -83,7 +84,8 @@ def _assignor(topology: Topology, stores: Stores, number: int) -> Any:
     settings = WorkerSettings(KafkaSettings(), http_port=None)
     app = Worker(topology, stores, settings).app
     app.conf.canonical_url = URL(f"http://gress-worker-{number:04d}.gress.svc:6066")
-    return app.assignor
+    # as Faust's driver chooses: its own assignor is for apps with tables
+    return app.assignor if app.conf.table_standby_replicas else RoundRobinPartitionAssignor
 
 
 def _name(number: int) -> str:
