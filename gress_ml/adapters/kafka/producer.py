@@ -31,6 +31,15 @@ log = structlog.get_logger(__name__)
 
 #: Large record batches: the broker's default limit for one is 1 MiB (message.max.bytes).
 MAX_BATCH_BYTES = 1_000_000
+#: Those of every producer of a worker.
+_SETTINGS: Mapping[str, Any] = {
+    "acks": "all",
+    "linger_ms": 0,
+    "max_batch_size": MAX_BATCH_BYTES,
+    "max_request_size": 16 * MAX_BATCH_BYTES,
+    "request_timeout_ms": 30_000,
+    "metadata_max_age_ms": 5_000,  # partitions that are added are soon written to
+}
 _BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 #: How long the number of a topic's partitions is asked for, until somebody is told of the wait.
 _LOOK_UP_S = 1.0
@@ -73,16 +82,7 @@ class OutputProducer:
 
     def __init__(self, client: Mapping[str, Any], clock: Clock) -> None:
         self._clock = clock
-        self._settings: dict[str, Any] = {
-            "acks": "all",
-            "enable_idempotence": True,
-            "linger_ms": 0,
-            "max_batch_size": MAX_BATCH_BYTES,
-            "max_request_size": 16 * MAX_BATCH_BYTES,
-            "request_timeout_ms": 30_000,
-            "metadata_max_age_ms": 5_000,  # partitions that are added are soon written to
-            **client,
-        }
+        self._client = client
         self._producer: AIOKafkaProducer | None = None
         self._closed = False
         self._serial = 0
@@ -92,17 +92,7 @@ class OutputProducer:
 
     async def start(self) -> None:
         """Connect. Raises BrokerUnavailable."""
-        producer = AIOKafkaProducer(**self._settings)
-        # A batch that was never sent does not expire: the one behind it would overtake it.
-        producer._message_accumulator._batch_ttl = math.inf
-        try:
-            await producer.start()
-        except BaseException as error:
-            await let_go(producer)
-            if isinstance(error, KafkaConnectionError):
-                raise BrokerUnavailable(f"Kafka does not answer: {error}") from error
-            raise
-        self._producer = producer
+        self._producer = await connected(self._client, enable_idempotence=True)
 
     async def stop(self) -> None:
         """Send what is buffered, if Kafka takes it soon, and disconnect."""
@@ -239,6 +229,21 @@ class OutputProducer:
                 await self.start()
                 self._serial += 1
             return self._serial
+
+
+async def connected(client: Mapping[str, Any], **settings: Any) -> AIOKafkaProducer:
+    """A producer that has started. Raises BrokerUnavailable, KafkaError; nothing is left then."""
+    producer = AIOKafkaProducer(**{**_SETTINGS, **settings, **client})
+    # A batch that was never sent does not expire: the one behind it would overtake it.
+    producer._message_accumulator._batch_ttl = math.inf
+    try:
+        await producer.start()
+    except BaseException as error:
+        await let_go(producer)
+        if isinstance(error, KafkaConnectionError):
+            raise BrokerUnavailable(f"Kafka does not answer: {error}") from error
+        raise
+    return producer
 
 
 def record_batches(

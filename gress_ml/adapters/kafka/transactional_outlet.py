@@ -8,7 +8,6 @@ and who opens that partition fences whoever had it before (KIP-98). See decision
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,6 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     IllegalOperation,
-    KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
@@ -32,6 +30,7 @@ from gress_ml.adapters.kafka.producer import (
     Message,
     OutputProducer,
     TooLargeError,
+    connected,
     let_go,
     record_batches,
 )
@@ -196,34 +195,25 @@ class TransactionalOutlets:
         When this returns, the committed offset is the last one: no other commit is on its way.
         Raises BrokerUnavailable, KafkaError.
         """
-        producer = AIOKafkaProducer(**self._settings(partition))
-        # A batch that was never sent does not expire: the one behind it would overtake it.
-        producer._message_accumulator._batch_ttl = math.inf
+        topic, number = partition
         try:
             async with asyncio.timeout(_FENCE_S):
-                await producer.start()
-                await producer.begin_transaction()
-        except BaseException as error:
+                producer = await connected(
+                    self._client,
+                    transactional_id=f"{self._group}/{topic}/{number}",
+                    transaction_timeout_ms=round(_TRANSACTION_TIMEOUT_S * 1000),
+                    max_batch_size=self._limits.pack,
+                    # a transaction's end takes some milliseconds to be written; the next step
+                    # waits for it
+                    retry_backoff_ms=20,
+                )
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"no transaction for {partition}: {error!r}") from error
+        try:
+            await producer.begin_transaction()
+        except BaseException:
             await let_go(producer)
-            if isinstance(error, KafkaConnectionError | TimeoutError):
-                raise BrokerUnavailable(f"no transaction for {partition}: {error!r}") from error
             raise
         return TransactionalOutlet(
             partition, self._group, producer, self._topics, self._limits, self._clock
         )
-
-    def _settings(self, partition: Partition) -> dict[str, Any]:
-        topic, number = partition
-        return {
-            "transactional_id": f"{self._group}/{topic}/{number}",
-            "transaction_timeout_ms": round(_TRANSACTION_TIMEOUT_S * 1000),
-            "acks": "all",
-            "linger_ms": 0,
-            "max_batch_size": self._limits.pack,
-            "max_request_size": 16 * MAX_BATCH_BYTES,
-            "request_timeout_ms": 30_000,
-            "metadata_max_age_ms": 5_000,
-            # a transaction's end takes some milliseconds to be written; the next step waits for it
-            "retry_backoff_ms": 20,
-            **self._client,
-        }
