@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import urllib.request
 from contextlib import ExitStack
@@ -11,8 +12,9 @@ from urllib.error import URLError
 import orjson
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.process import Process
 from benchmarks.scaling.case import Case
-from benchmarks.scaling.process import Process
+from benchmarks.scaling.topology import ROOT
 from gress_ml.dev.port import free_ports
 
 _GRESS = str(Path(sys.executable).parent / "gress")
@@ -30,9 +32,11 @@ class Crew:
         self._running: list[Process] = []
 
     def __enter__(self) -> Crew:
+        paths = os.pathsep.join((str(ROOT), str(ROOT / "operators")))
+        environment = os.environ | {"PYTHONPATH": paths}
         for command in self._commands:
-            process = self._life.enter_context(Process(command, self._log))
-            self._running.append(process)
+            process = Process("a worker", command, environment, self._log)
+            self._running.append(self._life.enter_context(process))
         return self
 
     def __exit__(self, *_: object) -> None:
