@@ -18,7 +18,7 @@ from typing import Self
 import msgspec
 
 from benchmarks.chaos.instruments.cluster_settings import JVM, Ports, broker_settings
-from benchmarks.chaos.instruments.cluster_view import View, look, wait_until
+from benchmarks.chaos.instruments.cluster_view import NO_BROKER, View, wait_until
 from gress_ml.dev.kafka_node import KafkaNode
 from gress_ml.dev.port import LOOPBACK, free_ports
 from gress_ml.dev.process import alive, end, memory_bytes, spawn
@@ -119,9 +119,24 @@ class Cluster:
         if not wait_until(self.bootstrap, self._in_sync, _PATIENCE_S):
             raise GressError("\n".join(map(self._told, self.numbers)))
 
-    def leader(self, topic: str, partition: int) -> int:
-        """The broker that leads a partition now; -1 where none does."""
-        return look(self.bootstrap).leaders[topic, partition]
+    def leader(self, topic: str, partition: int, *, other_than: int = NO_BROKER) -> int:
+        """The broker that leads a partition, once there is one ``other_than`` this.
+
+        Waits: whichever broker answers may not yet have heard of a new topic or a new leader.
+        """
+        led = (topic, partition)
+        found = [NO_BROKER]
+
+        def known(seen: View) -> bool:
+            found.append(seen.leaders.get(led, NO_BROKER))
+            return found[-1] not in (NO_BROKER, other_than)
+
+        if not wait_until(self.bootstrap, known, _PATIENCE_S):
+            raise GressError(
+                f"expected a leader of {topic}-{partition} other than {other_than} within "
+                f"{_PATIENCE_S:.0f} s; the last that the brokers named is {found[-1]}"
+            )
+        return found[-1]
 
     def memory_bytes(self) -> int:
         """Resident memory of all brokers."""

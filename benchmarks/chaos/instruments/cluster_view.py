@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+#: What Kafka says where a partition has no leader.
+NO_BROKER = -1
 _ASK_S = 5.0
 _POLL_S = 0.1
 
@@ -18,7 +20,7 @@ class View:
     """Who is there, and who leads what."""
 
     brokers: frozenset[int]
-    leaders: Mapping[tuple[str, int], int]  # by topic and partition; -1 where there is none
+    leaders: Mapping[tuple[str, int], int]  # by topic and partition; NO_BROKER where there is none
     in_sync: bool  # every broker that ought to have a record has it
 
 

@@ -103,12 +103,12 @@ async def test_a_producer_goes_on_when_the_leader_of_its_partition_ends(
     cluster: Cluster, topic_name: str, kill: bool
 ) -> None:
     await _make(cluster, topic_name)
-    leader = cluster.leader(topic_name, 0)
+    leader = await asyncio.to_thread(cluster.leader, topic_name, 0)
     async with _sending(cluster.bootstrap, topic_name) as acknowledged:
         await _more(acknowledged)
         await asyncio.to_thread(cluster.kill if kill else cluster.stop, leader)
         await _more(acknowledged)
-    assert cluster.leader(topic_name, 0) != leader
+    assert await asyncio.to_thread(cluster.leader, topic_name, 0, other_than=leader) != leader
     _same_with_one_under_way(await _read(cluster.bootstrap, topic_name), acknowledged)
 
 
