@@ -38,6 +38,9 @@ log = structlog.get_logger(__name__)
 _SAMPLE_S = 1.0
 #: How soon a topic made after the worker's start, or a partition added to one, is noticed.
 _METADATA_AGE_S = 5.0
+#: How soon a member hears that its group forms anew: the answer to its next heartbeat tells
+#: (KIP-62). Until the last one has heard, all partitions stand still.
+_HEARTBEAT_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +193,7 @@ class Worker:
             broker=[f"gress://{address}" for address in settings.kafka.bootstrap.split(",")],
             broker_credentials=settings.kafka.credentials,
             broker_session_timeout=settings.session_timeout_s,
-            broker_heartbeat_interval=settings.session_timeout_s / 6,
+            broker_heartbeat_interval=min(_HEARTBEAT_S, settings.session_timeout_s / 6),
             # how long the group waits for one that died while it joined; a drain must fit in
             broker_rebalance_timeout=max(settings.session_timeout_s, 2 * DRAIN_S),
             broker_request_timeout=40.0,

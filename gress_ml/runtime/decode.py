@@ -146,21 +146,11 @@ class Decoder:
                     else self._checked(value)
                     for value in values
                 )
-            except Exception:  # what was taken before it stays; ``values`` is behind it
+            except Exception as error:  # what was taken before it stays; ``values`` is behind it
                 place = len(rows) + len(rejected)
-                rejected[place] = self._fault(records[place])
+                rejected[place] = _rejected(records[place], error)
         good = [record for place, record in enumerate(records) if place not in rejected]
         return rows, good, [*rejected.values()]
-
-    def _fault(self, record: Record) -> Rejected:
-        # asked last: to look whether a record is of a protocol takes longer than to decode it
-        if record.value is None and isinstance(record, Unreadable):
-            return Rejected(record.offset, "unreadable", record.reason)
-        try:
-            self._checked(record.value)
-        except _BadEventError as bad:
-            return Rejected(record.offset, bad.code, bad.message)
-        raise AssertionError(f"offset {record.offset} was refused, and is good")
 
     def _checked(self, value: bytes | None) -> Any:
         if value is None:
@@ -171,15 +161,9 @@ class Decoder:
             )
         try:
             value.decode()
-            return self._decode(value)
         except UnicodeDecodeError as error:
             raise _BadEventError("invalid_utf8", f"not UTF-8 at byte {error.start}") from None
-        except msgspec.ValidationError as error:
-            raise _BadEventError(_validation_code(str(error)), str(error)) from None
-        except msgspec.DecodeError as error:
-            raise _BadEventError("invalid_json", str(error)) from None
-        except RecursionError:
-            raise _BadEventError("too_deep", "nested too deeply to be decoded") from None
+        return self._decode(value)
 
     def _event_time(
         self, columns: dict[str, Array], records: Sequence[Record]
@@ -198,6 +182,26 @@ class _BadEventError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def _rejected(record: Record, error: Exception) -> Rejected:
+    """Why a record was refused. Raises the error again where it says nothing of the record."""
+    # asked last: to look whether a record is of a protocol takes longer than to decode it
+    if record.value is None and isinstance(record, Unreadable):
+        return Rejected(record.offset, "unreadable", record.reason)
+    match error:
+        case _BadEventError():
+            code, message = error.code, error.message
+        case msgspec.ValidationError():
+            message = str(error)
+            code = _validation_code(message)
+        case msgspec.DecodeError():
+            code, message = "invalid_json", str(error)
+        case RecursionError():
+            code, message = "too_deep", "nested too deeply to be decoded"
+        case _:
+            raise error
+    return Rejected(record.offset, code, message)
 
 
 def _validation_code(message: str) -> str:
