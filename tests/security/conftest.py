@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from secure_kafka import HOST, Certificates, SecureKafka
+from secure_kafka import HOST, PATIENCE_S, Certificates, SecureKafka, settled
 
 from gress_ml.dev.port import LOOPBACK, free_ports
 from gress_ml.dev.redis import redis_binary
@@ -46,6 +46,7 @@ class TlsRedis:
         self._door, self._inner = free_ports(2)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, ca: Path | None = None, host: str = HOST, password: str = REDIS_PASSWORD) -> str:
         trusted = ca or self.certificates.ca
@@ -59,33 +60,43 @@ class TlsRedis:
             ],
             stdout=subprocess.DEVNULL,
         )
-        for _ in range(200):
-            with suppress(OSError):
-                socket.create_connection((LOOPBACK, self._inner), timeout=1).close()
-                break
-            time.sleep(0.02)
+        self._wait()
         self._thread.start()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.certificates.server)
         opening = asyncio.start_server(self._serve, LOOPBACK, self._door, ssl=context)
-        self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result(10)
+        self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result(PATIENCE_S)
         return self
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        """End what was started, also where the rest did not come up."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(PATIENCE_S)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(PATIENCE_S)
         self._loop.close()
-        self._process.kill()
-        self._process.wait()
+
+    def _wait(self) -> None:
+        """Wait until Redis answers."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            with suppress(OSError):
+                socket.create_connection((LOOPBACK, self._inner), timeout=1).close()
+                return
+            assert time.monotonic() < deadline, "Redis did not start"
+            time.sleep(0.02)
 
     async def _close(self) -> None:
-        self._server.close()
+        if hasattr(self, "_server"):
+            self._server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0.1)
+        await settled()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_redis, to_redis = await asyncio.open_connection(LOOPBACK, self._inner)

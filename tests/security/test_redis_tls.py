@@ -17,7 +17,7 @@ from gress_ml.errors import ConfigError, StoreUnavailable
 
 FIELDS = ("a", "b")
 ROW = np.array([[1.0, 2.0]], np.float32)
-PATIENT = RedisSettings(timeout_s=2.0, tls_timeout_s=5.0)
+PATIENT = RedisSettings(timeout_s=30.0, tls_timeout_s=60.0)
 WRONG_PASSWORD = "redis-Wrong-0913"
 
 
