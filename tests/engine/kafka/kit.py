@@ -439,6 +439,8 @@ class WorkerProcess:
 
     async def stop(self) -> None:
         """SIGTERM; it must end with code 0 and a log without faults."""
+        # before its pages are there it may not listen to signals yet, and the system ends it
+        await until(lambda: self.health() or self.popen.poll() is not None, what="its pages")
         self.signal()
         assert await self.ended() == 0, self.log[-3000:]
         self.assert_clean()
