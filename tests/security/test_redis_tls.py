@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REDIS_PASSWORD, TlsRedis
 from hypothesis import given
 from hypothesis import strategies as st
+from secure_redis import REDIS_PASSWORD, TlsRedis
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.redis import RedisFeatures, RedisSettings, redacted

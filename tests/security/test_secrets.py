@@ -12,9 +12,9 @@ import orjson
 import psutil
 import pytest
 from confluent_kafka import Producer
-from conftest import REDIS_PASSWORD, TlsRedis
 from gress_process import ROOT, Flagship, WorkerProcess, clean_environment, gress, transfer
 from secure_kafka import PASSWORD, USER, SecureKafka
+from secure_redis import REDIS_PASSWORD, TlsRedis
 
 PAGES = ("/", "/health", "/ready", "/metrics", "/nothing")
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
