@@ -153,8 +153,8 @@ async def until(true: Callable[[], Any], within_s: float = PATIENCE_S, what: str
 class Load:
     """Events without end, until it is told to stop: ``next_id`` counts those that were taken."""
 
-    def __init__(self, make: Callable[[int], Mapping[str, Any]], first: int) -> None:
-        self.next_id = first
+    def __init__(self, make: Callable[[int], Mapping[str, Any]]) -> None:
+        self.next_id = 0
         self._make = make
         self._over = False
 
@@ -269,10 +269,10 @@ class Bench:
 
     @asynccontextmanager
     async def load(
-        self, make: Callable[[int], Mapping[str, Any]] | None = None, first: int = 0
+        self, make: Callable[[int], Mapping[str, Any]] | None = None
     ) -> AsyncIterator[Load]:
         """Events flow for as long as the block lasts, however long that is on this machine."""
-        flow = Load(make or event, first)
+        flow = Load(make or event)
         sending = asyncio.create_task(self.send(flow, pause_s=0.002))
         try:
             yield flow
