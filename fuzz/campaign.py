@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import time
@@ -52,14 +53,19 @@ class Report:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def run(target: Target, seconds: float, seed: str) -> Report:
-    """Fuzz an entered target. The same seed gives the same inputs in the same order."""
+def run(target: Target, seconds: float, seed: str, most: float = math.inf) -> Report:
+    """Fuzz an entered target with at most so many inputs, for at most so many seconds.
+
+    The same seed gives the same inputs in the same order.
+    """
     random = Random(f"{seed}/{target.name}")
     report = Report(target.name)
     pool: list[bytes] = []
     start = time.monotonic()
     for data in _inputs(target, pool, random):
         if report.executions and time.monotonic() - start >= seconds:
+            break
+        if report.executions >= most:
             break
         report.executions += 1
         answer = tried(target, data, report)

@@ -6,19 +6,30 @@ Servers named in GRESS_KAFKA, GRESS_REDIS and GRESS_POSTGRES are used instead of
 from __future__ import annotations
 
 import re
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from gress_ml.dev.servers import Servers
 
-# Hypothesis times each example: no law of ours is about that, and machines are busy.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# Hypothesis times examples and how they are made: no law of ours is about that, and machines are
+# busy. Each run has the same examples, so that it ends the same; others come with
+# `--hypothesis-profile explore`.
+_UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", _UNTIMED)
+settings.register_profile("same", _UNTIMED, derandomize=True)
+settings.load_profile("same")
+
+
+def pytest_configure() -> None:
+    """A run that is told to end, as `timeout` does, ends its servers: they would outlive it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 
 _NEEDS_SERVERS = {"servers", "kafka", "redis_url", "postgres_url"}
 

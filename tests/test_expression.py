@@ -174,7 +174,7 @@ def test_limits_hold(text: str) -> None:
 def test_cost_grows_with_the_length_and_not_with_the_nesting(around: str) -> None:
     began = time.perf_counter()
     compile_expression(nested("a", around, 25)).evaluate(COLUMNS)
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 15  # to double with each level is minutes: 2 to the 25th
 
 
 def test_a_column_that_is_absent_or_unfit_is_named() -> None:

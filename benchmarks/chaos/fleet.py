@@ -22,7 +22,7 @@ _CRASHED = ("worker_failed",)
 #: Not a crash, and yet nothing that may stand in a log.
 _SUSPECT = ("Traceback", "crashed", "never retrieved", "never awaited")
 #: How long a worker may take to drain and leave after SIGTERM.
-_LEAVE_S = 30.0
+_LEAVE_S = 120.0
 _READY_S = 180.0  # on a machine that has other things to do
 #: Ended by the worker itself, or by the system before it had begun to listen to signals.
 _GOOD_CODES = (0, -signal.SIGTERM)
@@ -159,7 +159,7 @@ class Fleet:
 
 def _is_ready(port: int) -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/ready", timeout=1):
+        with urlopen(f"http://127.0.0.1:{port}/ready", timeout=5):
             return True
     except OSError:
         return False

@@ -15,7 +15,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-_KAFKA_S = 30.0
+_KAFKA_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,8 +95,8 @@ SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _AL
 SHORT = Scenario(
     "short",
     ((KillWorker(), 1), (RestartWorker(), 1), (FreezeWorker(lasts_s=8.0), 1), (KILL_BROKER, 1)),
-    events=15_000,
-    rest_s=8.0,
+    events=12_000,
+    rest_s=5.0,
 )
 
 _QUICK_RATE = 500

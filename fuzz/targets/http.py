@@ -17,7 +17,7 @@ from gress_ml.engine.http import HttpServer
 from gress_ml.metrics import PREDICTIONS
 
 _GOOD = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-_PATIENCE_S, _LIMIT_S = 0.05, 5.0  # for an odd request, and for a good one
+_PATIENCE_S, _LIMIT_S = 0.05, 60.0  # for an odd request, and for a good one
 _PATHS = (
     b"/", b"/health", b"/ready", b"/metrics", b"/health/", b"//health", b"/%00", b"/%ff", b"/../..",
     b"*", b"http://x/health", b"/health?x=%zz&y", b"/health#", b"/" + b"a" * 9000, b"\xe9", b"",
@@ -76,7 +76,8 @@ class Http(Target):
 
     def _sent(self, data: bytes, wait_s: float) -> bytes:
         """The first that the server answers."""
-        with socket.create_connection(self._place, wait_s) as connection:
+        with socket.create_connection(self._place, _LIMIT_S) as connection:
+            connection.settimeout(wait_s)
             try:
                 connection.sendall(data)
                 return connection.recv(1 << 16)

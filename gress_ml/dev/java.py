@@ -56,7 +56,7 @@ def _candidates() -> Iterator[tuple[str, Path]]:
 def _major_version(java: Path) -> int | None:
     try:
         told = subprocess.run(  # noqa: S603 - a Java that the user chose
-            [java, "-version"], capture_output=True, text=True, timeout=30, check=False
+            [java, "-version"], capture_output=True, text=True, timeout=90, check=False
         ).stderr
     except (OSError, subprocess.TimeoutExpired):
         return None

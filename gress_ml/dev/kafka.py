@@ -27,7 +27,7 @@ class Kafka:
     variable = "GRESS_KAFKA"
     version = KAFKA_VERSION
     port_count = 2  # clients, controller
-    patience_s = 90.0
+    patience_s = 180.0
     stop_signal = signal.SIGTERM
     discard_signal = signal.SIGKILL  # a controlled shutdown moves leaders that have nowhere to go
 

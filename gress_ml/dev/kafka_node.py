@@ -14,7 +14,7 @@ from gress_ml.dev.process import Launch
 from gress_ml.dev.settings import KAFKA_CLUSTER_ID
 from gress_ml.errors import GressError
 
-FORMAT_S = 90.0
+FORMAT_S = 180.0
 
 LOG4J = """\
 rootLogger.level = WARN

@@ -29,7 +29,7 @@ class MockKafka:
     variable = "GRESS_KAFKA"
     version = ""
     port_count = 0  # librdkafka chooses them itself
-    patience_s = 30.0
+    patience_s = 90.0
     stop_signal = signal.SIGTERM
     discard_signal = signal.SIGKILL
 
@@ -75,7 +75,7 @@ def serve(address_file: Path) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     cluster = Producer({"test.mock.num.brokers": 1})  # the cluster lives inside this client
-    brokers = cluster.list_topics(timeout=10).brokers.values()
+    brokers = cluster.list_topics(timeout=60).brokers.values()
     draft = address_file.with_suffix(".new")
     draft.write_text(",".join(f"{broker.host}:{broker.port}" for broker in brokers))
     os.replace(draft, address_file)

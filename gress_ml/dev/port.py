@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import threading
 
 from gress_ml.errors import GressError
 
@@ -16,16 +17,22 @@ LOOPBACK = "127.0.0.1"
 LOWEST = 20_000
 HIGHEST = 32_000
 
+# A server listens on its port only seconds after it was told which: until then the port looks free.
+_given: set[int] = set()
+_giving = threading.Lock()  # servers start in parallel
+
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """``count`` different ports that nobody listens on now."""
+    """``count`` different ports that nobody listens on now, none of them given out before."""
     found: list[int] = []
-    for _ in range(1000):
-        if len(found) == count:
-            return tuple(found)
-        port = random.randrange(LOWEST, HIGHEST)  # noqa: S311 - not a secret
-        if port not in found and is_free(port):
-            found.append(port)
+    with _giving:
+        for _ in range(1000):
+            if len(found) == count:
+                _given.update(found)
+                return tuple(found)
+            port = random.randrange(LOWEST, HIGHEST)  # noqa: S311 - not a secret
+            if port not in found and port not in _given and is_free(port):
+                found.append(port)
     raise GressError(f"expected {count} free ports between {LOWEST} and {HIGHEST}, found none left")
 
 

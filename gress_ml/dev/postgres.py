@@ -42,7 +42,7 @@ class Postgres:
     variable = "GRESS_POSTGRES"
     version = ""
     port_count = 1
-    patience_s = 60.0
+    patience_s = 90.0
     stop_signal = signal.SIGINT  # fast shutdown: it does not wait for clients to leave
     discard_signal = signal.SIGQUIT  # immediate shutdown: children and shared memory go with it
 

@@ -25,7 +25,7 @@ class Redis:
     variable = "GRESS_REDIS"
     version = ""
     port_count = 1
-    patience_s = 30.0
+    patience_s = 90.0
     stop_signal = signal.SIGTERM
     discard_signal = signal.SIGKILL
 

@@ -11,18 +11,16 @@ from pathlib import Path
 import pytest
 import redis
 
+from gress_ml.dev.port import free_ports
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+PATIENCE_S = 60.0
 
 
 class RedisServer:
     """One server process on a port of its own, which it keeps over restarts."""
 
     def __init__(self, executable: str, folder: Path, *options: str) -> None:
-        self._port = free_port()
+        (self._port,) = free_ports(1)
         self._command = [executable, "--port", str(self._port), "--bind", "127.0.0.1"]
         self._command += ["--save", "", "--dir", str(folder), *options]
         self._process: subprocess.Popen[bytes] | None = None
@@ -33,9 +31,10 @@ class RedisServer:
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        for _ in range(200):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
             try:
-                with socket.create_connection(("127.0.0.1", self._port), timeout=0.1):
+                with socket.create_connection(("127.0.0.1", self._port), timeout=1):
                     return
             except OSError:
                 time.sleep(0.02)
@@ -64,9 +63,11 @@ def shared_redis(
 ) -> Iterator[RedisServer]:
     """One server for all tests that only talk to it."""
     server = RedisServer(redis_executable, tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 StartRedis = Callable[..., RedisServer]

@@ -25,9 +25,9 @@ def rows(*values: tuple[float, ...]) -> np.ndarray[tuple[int, int], np.dtype[np.
 @pytest_asyncio.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.servers)])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[FeatureStore]:
     if request.param == "memory":
-        made: FeatureStore = MemoryFeatures(SystemClock(), ttl_s=60)
+        made: FeatureStore = MemoryFeatures(SystemClock(), ttl_s=600)
     else:
-        settings = RedisSettings(prefix=uuid.uuid4().hex, ttl_s=60, timeout_s=2)
+        settings = RedisSettings(prefix=uuid.uuid4().hex, ttl_s=600, timeout_s=30)
         made = RedisFeatures(request.getfixturevalue("redis_url"), SystemClock(), settings)
     yield made
     await made.close()

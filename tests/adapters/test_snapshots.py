@@ -222,7 +222,7 @@ asyncio.run(main())
 def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     """The kernel refuses to write on after 4 KiB, as a disk does that is full."""
     command = [sys.executable, "-c", FULL, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "unavailable\n"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [f"{1:020d}.snapshot"]
     assert asyncio.run(FolderSnapshots(tmp_path).offsets("t", "x", 0)) == [1]

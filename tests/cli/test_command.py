@@ -9,7 +9,9 @@ from pathlib import Path
 
 def gress(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gress_ml.cli.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False
+    )
 
 
 def test_the_eight_planted_faults_are_eight_findings_at_their_lines() -> None:

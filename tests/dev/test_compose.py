@@ -149,7 +149,7 @@ def test_the_program_of_the_kafka_image_makes_the_same_settings_of_it(
         env=environment,
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )
     lines = (tmp_path / "final" / "server.properties").read_text().splitlines()
     made = dict(line.split("=", 1) for line in lines if "=" in line)

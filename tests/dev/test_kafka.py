@@ -132,7 +132,7 @@ async def test_an_abandoned_transaction_is_aborted_by_the_broker(
             auto_offset_reset="earliest",
             isolation_level="read_committed",
         ) as reader:
-            record = await asyncio.wait_for(reader.getone(), 60)
+            record = await asyncio.wait_for(reader.getone(), 120)
     assert record.value == b"behind it"
 
 
@@ -167,7 +167,7 @@ async def test_the_mock_cluster_takes_and_gives_records_and_is_named_as_lesser(
     async with AIOKafkaConsumer(
         "t", bootstrap_servers=address, group_id="g", auto_offset_reset="earliest"
     ) as consumer:
-        record = await consumer.getone()
+        record = await asyncio.wait_for(consumer.getone(), 120)
         await consumer.commit()
     assert (record.key, record.value) == (b"k", b"x")
     with pytest.raises(ConfigError, match="mock cluster"):

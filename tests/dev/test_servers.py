@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,13 +21,29 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from gress_ml.dev.port import is_free
-from gress_ml.dev.process import ProcessId, alive
+from gress_ml.dev.process import ProcessId
 from gress_ml.dev.record import Record, read_records, write_records
 from gress_ml.dev.servers import Servers
 from gress_ml.dev.topics import TopicSettings, create_topics
 from gress_ml.errors import ConfigError, GressError
 
 pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(scope="module")
+def all_three() -> Iterator[Servers]:
+    """All servers, up, for the tests that only look at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("GRESS_KAFKA", "GRESS_REDIS", "GRESS_POSTGRES"):
+            patch.delenv(name, raising=False)
+        folder = Path(tempfile.mkdtemp(prefix="gress-dev-"))
+        servers = Servers(folder / "home")
+        try:
+            servers.up()
+            yield servers
+        finally:
+            servers.down()
+            shutil.rmtree(folder)
 
 
 def _pids(servers: Servers) -> list[int]:
@@ -34,13 +54,13 @@ def _process_ids(servers: Servers) -> list[ProcessId]:
     return [record.process for record in read_records(servers.home).values()]
 
 
-def test_up_twice_is_one_set_of_servers(own: Servers) -> None:
-    first = own.up()
-    pids = _pids(own)
-    assert own.up() == first
-    assert _pids(own) == pids
-    assert [row.state for row in own.status()] == ["running"] * 3
-    assert all(row.memory_bytes > 0 and row.version for row in own.status())
+def test_up_twice_is_one_set_of_servers(all_three: Servers) -> None:
+    first = all_three.addresses()
+    pids = _pids(all_three)
+    assert all_three.up() == first
+    assert _pids(all_three) == pids
+    assert [row.state for row in all_three.status()] == ["running"] * 3
+    assert all(row.memory_bytes > 0 and row.version for row in all_three.status())
 
 
 def test_another_object_for_the_same_home_finds_the_same_servers(own: Servers) -> None:
@@ -59,11 +79,10 @@ def test_concurrent_up_starts_one_set(own: Servers) -> None:
     assert {child.pid for child in started} == {process.pid for process in _process_ids(own)}
 
 
-def test_servers_listen_on_loopback_only(own: Servers) -> None:
-    own.up()
+def test_servers_listen_on_loopback_only(all_three: Servers) -> None:
     listening = {
         connection.laddr.ip
-        for process in _process_ids(own)
+        for process in _process_ids(all_three)
         for connection in psutil.Process(process.pid).net_connections()
         if connection.status == psutil.CONN_LISTEN
     }
@@ -79,31 +98,25 @@ def test_servers_have_sessions_of_their_own_so_ctrl_c_spares_them(own: Servers) 
 def test_down_leaves_nothing(own: Servers) -> None:
     own.up()
     records = read_records(own.home)
-    families = [
-        member
-        for record in records.values()
-        for member in (
-            psutil.Process(record.pid),
-            *psutil.Process(record.pid).children(recursive=True),
-        )
-    ]
-    segments = _shared_memory()
+    families = [member for record in records.values() for member in _family(record.pid)]
+    assert _shared_memory(families)
     own.down()
     assert not own.home.exists()
-    assert not [member for member in families if member.is_running()]
+    assert not [member for member in families if _runs(member)]
     assert all(is_free(port) for record in records.values() for port in record.ports)
     assert not [record.folder for record in records.values() if Path(record.folder).exists()]
-    assert _shared_memory() <= segments
+    assert not _shared_memory(families)
     own.down()  # again: nothing to do, no error
 
 
 def test_down_after_a_crash_leaves_nothing(own: Servers) -> None:
-    before = _shared_memory()
     own.up(["postgres"])
+    family = _family(own.status()[2].pid)
     own.stop("postgres", kill=True)
+    assert _shared_memory(family)
     own.down()
     assert not own.home.exists()
-    assert _shared_memory() <= before
+    assert not _shared_memory(family)
 
 
 def test_down_spares_what_the_user_keeps_in_the_folder(own: Servers) -> None:
@@ -136,12 +149,12 @@ def test_a_server_that_died_comes_back_on_its_port_with_its_data(own: Servers) -
     first = own.up(["redis", "postgres"])
     _write(first.redis, first.postgres)
     survivor, victim = own.status()[1].pid, own.status()[2].pid
+    family = _family(victim)
     os.kill(victim, signal.SIGKILL)
-    redis_pid_before = survivor
-    _wait_dead(own, 2)
+    _wait_until_gone(family)
     assert own.status()[2].state == "died"
     assert own.up(["redis", "postgres"]) == first
-    assert own.status()[1].pid == redis_pid_before  # only the dead one was started
+    assert own.status()[1].pid == survivor  # only the dead one was started
     assert _read(first.redis, first.postgres) == (b"kept", 17)
 
 
@@ -158,7 +171,7 @@ async def test_a_killed_broker_comes_back_on_its_port_with_its_data(
     async with AIOKafkaConsumer(bootstrap_servers=address) as consumer:
         consumer.assign([TopicPartition(topic_name, 0)])
         await consumer.seek_to_beginning()
-        assert (await consumer.getone()).value == b"kept"
+        assert (await asyncio.wait_for(consumer.getone(), 120)).value == b"kept"
 
 
 def test_a_process_with_the_number_of_a_dead_server_is_not_ended(own: Servers) -> None:
@@ -285,16 +298,29 @@ def _read(redis_url: str, postgres_url: str) -> tuple[object, int]:
     return value, row[0]
 
 
-def _wait_dead(servers: Servers, row: int) -> None:
-    process = read_records(servers.home)[servers.status()[row].name].process
-    for _ in range(500):
-        if not alive(process):
-            return
-        with suppress(psutil.Error):
-            psutil.Process(process.pid).wait(0.01)
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all that came from it."""
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
 
 
-def _shared_memory() -> set[str]:
-    """Numbers of the System V segments on this machine."""
-    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
-    return {line.split()[1] for line in lines}
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wait_until_gone(family: list[psutil.Process]) -> None:
+    deadline = time.monotonic() + 60
+    while any(_runs(member) for member in family):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _shared_memory(makers: list[psutil.Process]) -> set[str]:
+    """Numbers of the System V segments that these processes made, whether or not they still run."""
+    pids = {str(maker.pid) for maker in makers}
+    rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()]
+    number, maker = rows[0].index("shmid"), rows[0].index("cpid")
+    return {row[number] for row in rows[1:] if row[maker] in pids}

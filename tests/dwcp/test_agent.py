@@ -153,7 +153,7 @@ async def test_stop_ends_an_endless_run_and_finishes_what_is_on_its_way(folder: 
 
     settings = Settings(passes=None, outstanding=3)
     agent = Agent(Folder(folder, 64 << 10, 0.5), wire, settings, enough)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         counts = await agent.run()
     assert counts.offered == len(results) <= 13
     assert len(wire.transfers) == len(wire.outcomes) == counts.offered

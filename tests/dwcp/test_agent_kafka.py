@@ -61,9 +61,10 @@ async def test_files_are_moved_by_decisions_from_kafka(
     ready = asyncio.Event()
     selector = asyncio.create_task(answer(kafka, topics, ready))
     try:
-        await ready.wait()
+        async with asyncio.timeout(120):
+            await ready.wait()
         wire = KafkaWire({"bootstrap_servers": kafka}, topics)
-        counts = await Agent(Folder(tmp_path), wire, Settings(timeout_s=15)).run()
+        counts = await Agent(Folder(tmp_path), wire, Settings(timeout_s=120)).run()
     finally:
         selector.cancel()
         await asyncio.gather(selector, return_exceptions=True)
@@ -74,7 +75,8 @@ async def test_files_are_moved_by_decisions_from_kafka(
     )
     await consumer.start()
     try:
-        found = [orjson.loads((await consumer.getone()).value) for _ in range(5)]
+        async with asyncio.timeout(120):
+            found = [orjson.loads((await consumer.getone()).value) for _ in range(5)]
     finally:
         await consumer.stop()
     assert {outcome["streams"] for outcome in found} == {2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from gress_ml.adapters.clock import ManualClock
+from gress_ml.adapters.clock import ManualClock, SystemClock
 from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switch_message
 from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.adapters.memory import MemoryFeatures
+from gress_ml.adapters.redis import RedisFeatures, RedisSettings
 from gress_ml.dev.topics import TopicSettings, create_topics
 from gress_ml.dwcp.agent import Agent, Folder, KafkaWire, Settings
 from gress_ml.dwcp.agent.wire import Topics
@@ -28,7 +30,7 @@ from gress_ml.record import FileRecord
 from gress_ml.topology.load import load_topology
 from gress_ml.topology.topology import Topology
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 #: What the sources name; each must be on the page once the flagship has decided something.
 NAMED_METRICS = (
     "gress_ml_inference_latency_seconds_bucket{",
@@ -61,13 +63,17 @@ def transfer(number: int, **changes: Any) -> dict[str, Any]:
 async def flagship(
     kafka: str, redis_url: str, topic_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Topology:
-    """The committed topology, on topics of this test's own."""
+    """The committed topology, on topics of this test's own.
+
+    No deadline: what is late is decided by the rules, and on a busy machine anything may be late.
+    """
     monkeypatch.setenv("GRESS_REDIS", redis_url)
     text = Path("topologies/compression_selector.yaml").read_text()
     own = text.replace("dwcp.transfers", f"{topic_name}.transfers")
     own = own.replace("dwcp.outcomes", f"{topic_name}.outcomes")
     own = own.replace("topic: dwcp.decisions", f"topic: {topic_name}.decisions")
     own = own.replace("name: compression-selector\n", f"name: {topic_name}\n", 1)
+    own = own.replace("inference_timeout_ms: 10\n", "inference_timeout_ms: 0\n")
     (tmp_path / "topologies").mkdir()
     (tmp_path / "models").symlink_to(Path("models").absolute())
     file = tmp_path / "topologies/flagship.yaml"
@@ -81,15 +87,23 @@ async def flagship(
     return topology
 
 
+def patient_features(topology: Topology) -> RedisFeatures:
+    """The feature store of the topology; it is waited for until it answers."""
+    spec = topology.settings.ml.feature_store
+    settings = RedisSettings(ttl_s=spec.ttl, timeout_s=PATIENCE_S)
+    return RedisFeatures(spec.redis_addr, SystemClock(), settings)
+
+
 class Running:
     """A worker beside the test, and the topics' other ends."""
 
     def __init__(self, topology: Topology, kafka: str) -> None:
         self.topology = topology
         self.kafka = kafka
-        self.worker = Worker(
-            topology, open_stores(topology), WorkerSettings(KafkaSettings(bootstrap=kafka))
-        )
+        # without a heartbeat for so long it is taken for dead, and what it has decided comes twice
+        settings = WorkerSettings(KafkaSettings(bootstrap=kafka), session_timeout_s=30.0)
+        stores = replace(open_stores(topology), features=patient_features(topology))
+        self.worker = Worker(topology, stores, settings)
 
     async def __aenter__(self) -> Running:
         self.task = asyncio.create_task(self.worker.run())
@@ -129,7 +143,14 @@ async def test_decisions_on_kafka_are_those_of_a_replay_and_fit_the_contract(
         await running.send(source.topic, keyed)
         decisions = await running.read(flagship.outputs[0].topic, 398)
         letters = await running.read(source.dead_letters, 2)
-        page = await _page(running.worker.http.address + "/metrics")
+        missing: list[str] = []
+
+        async def shown() -> bool:
+            page = await _page(running.worker.http.address + "/metrics")
+            missing[:] = [name for name in NAMED_METRICS if f"\n{name}" not in page]
+            return not missing
+
+        await _until(shown, missing)  # what is sampled comes once a second
     schema = json.loads(Path("docs/contracts/dwcp.decision.schema.json").read_text())
     for decision in decisions:
         jsonschema.validate(orjson.loads(decision.value), schema)
@@ -141,12 +162,9 @@ async def test_decisions_on_kafka_are_those_of_a_replay_and_fit_the_contract(
         b"invalid_json",
         b"out_of_range",
     }
-    missing = [name for name in NAMED_METRICS if f"\n{name}" not in page]
-    assert missing == []
 
 
 async def _page(address: str) -> str:
-    await asyncio.sleep(1.1)  # sampled metrics come once a second
     async with aiohttp.ClientSession() as session, session.get(address) as answer:
         return await answer.text()
 
@@ -162,11 +180,13 @@ async def test_the_agent_moves_real_files_and_its_outcomes_become_history(
     results: list[Any] = []
     async with Running(flagship, kafka) as running:
         wire = KafkaWire(KafkaSettings(bootstrap=kafka).client, topics)
-        settings = Settings(links=("wan",), vms=1, passes=3, timeout_s=20.0, dual_run_share=1.0)
+        settings = Settings(
+            links=("wan",), vms=1, passes=3, timeout_s=PATIENCE_S, dual_run_share=1.0
+        )
         agent = Agent(Folder(folder, changed_share=0.02), wire, settings, results.append)
-        counts = await asyncio.wait_for(agent.run(), 60)
+        counts = await asyncio.wait_for(agent.run(), 2 * PATIENCE_S)
         await running.read(f"{topic_name}.outcomes", counts.offered)
-        store = open_stores(flagship).features
+        store = patient_features(flagship)
         await _until(lambda: _has_history(store, results[0].transfer))
         await store.close()
     assert counts.offered == len(results) >= 18
@@ -174,10 +194,10 @@ async def test_the_agent_moves_real_files_and_its_outcomes_become_history(
     assert all(result.decision is not None for result in results)
 
 
-async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
+async def _until(holds: Callable[[], Awaitable[bool]], what: object = "it") -> None:
     end = asyncio.get_running_loop().time() + PATIENCE_S
     while not await holds():
-        assert asyncio.get_running_loop().time() < end, "it did not come to hold"
+        assert asyncio.get_running_loop().time() < end, f"did not come to hold: {what}"
         await asyncio.sleep(0.05)
 
 
@@ -212,16 +232,27 @@ async def test_the_switch_returns_to_the_rules_at_once_and_back(
 
 
 async def test_ready_only_when_partitions_are_assigned(flagship: Topology, kafka: str) -> None:
-    async with Running(flagship, kafka) as running, aiohttp.ClientSession() as session:
-        statuses = set()
-        async with asyncio.timeout(PATIENCE_S):
-            while 200 not in statuses:
-                await asyncio.sleep(0.02)
-                if running.worker.http.address:
-                    async with session.get(running.worker.http.address + "/ready") as answer:
-                        statuses.add(answer.status)
-                        body = await answer.json()
-        async with session.get(running.worker.http.address + "/health") as answer:
-            assert answer.status == 200
-    assert statuses == {503, 200}
-    assert len(body["partitions"]) == 2
+    running = Running(flagship, kafka)
+    assigned, opening, go_on = running.worker.engine.assigned, asyncio.Event(), asyncio.Event()
+
+    async def held(partition: tuple[str, int], committed: int, beginning: int) -> int:
+        opening.set()
+        await go_on.wait()
+        return await assigned(partition, committed, beginning)
+
+    running.worker.engine.assigned = held  # type: ignore[method-assign]
+    async with running, aiohttp.ClientSession() as session:
+
+        async def status(page: str) -> int:
+            async with session.get(running.worker.http.address + page) as answer:
+                return answer.status
+
+        async def ready() -> bool:
+            return await status("/ready") == 200
+
+        await asyncio.wait_for(opening.wait(), PATIENCE_S)
+        assert await status("/ready") == 503
+        go_on.set()
+        await _until(ready)
+        assert await status("/health") == 200
+        assert len(running.worker.status()["partitions"]) == 2

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import ssl
-import subprocess
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
-from secure_kafka import HOST, Certificates, SecureKafka
-
-from gress_ml.dev.port import LOOPBACK, free_ports
-from gress_ml.dev.redis import redis_binary
-
-REDIS_PASSWORD = "redis-Password-1702"
+from secure_kafka import SecureKafka
+from secure_redis import TlsRedis
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,71 +23,6 @@ def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKaf
         yield broker.start()
     finally:
         broker.stop()
-
-
-class TlsRedis:
-    """A real Redis with a password behind a door with TLS: the wheel's server has none itself."""
-
-    def __init__(self, folder: Path) -> None:
-        self.certificates = Certificates.made_in(folder / "certificates")
-        self._folder = folder
-        self._door, self._inner = free_ports(2)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def url(self, ca: Path | None = None, host: str = HOST, password: str = REDIS_PASSWORD) -> str:
-        trusted = ca or self.certificates.ca
-        return f"rediss://:{password}@{host}:{self._door}/0?ssl_ca_certs={trusted}"
-
-    def start(self) -> TlsRedis:
-        self._process = subprocess.Popen(
-            [
-                *(str(redis_binary()), "--port", str(self._inner), "--bind", LOOPBACK),
-                *("--save", "", "--dir", str(self._folder), "--requirepass", REDIS_PASSWORD),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        for _ in range(200):
-            with suppress(OSError):
-                socket.create_connection((LOOPBACK, self._inner), timeout=1).close()
-                break
-            time.sleep(0.02)
-        self._thread.start()
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.certificates.server)
-        opening = asyncio.start_server(self._serve, LOOPBACK, self._door, ssl=context)
-        self._server = asyncio.run_coroutine_threadsafe(opening, self._loop).result(10)
-        return self
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-        self._process.kill()
-        self._process.wait()
-
-    async def _close(self) -> None:
-        self._server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0.1)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_redis, to_redis = await asyncio.open_connection(LOOPBACK, self._inner)
-        await asyncio.gather(_pour(reader, to_redis), _pour(from_redis, writer))
-
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-    finally:
-        writer.close()
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from gress_ml.dev.topics import TopicSettings, create_topics
 
 ROOT = Path(__file__).parents[2]
 GRESS = (sys.executable, "-c", "from gress_ml.cli.main import main; main()")
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -67,7 +67,7 @@ class WorkerProcess:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         try:
-            self._process.wait(15)
+            self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -86,7 +86,7 @@ class WorkerProcess:
 
     def page(self, path: str) -> str:
         try:
-            with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_S) as answer:
                 return str(answer.read().decode())
         except HTTPError as error:  # e.g. not ready
             with error:

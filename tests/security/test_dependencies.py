@@ -33,7 +33,7 @@ def run(folder: Path, pip_audit: str = "") -> tuple[int, str]:
         env={**os.environ, "PATH": str(folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stdout

@@ -93,7 +93,7 @@ async def test_no_client_gets_in_when_something_is_wrong(
     secure_kafka: SecureKafka, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     variables, why = wrong(secure_kafka)[what]
-    client = AIOKafkaClient(**KafkaSettings.from_env(variables).client, request_timeout_ms=5000)
+    client = AIOKafkaClient(**KafkaSettings.from_env(variables).client, request_timeout_ms=60_000)
     with pytest.raises(KafkaConnectionError):
         await client.bootstrap()
     await client.close()
@@ -148,7 +148,7 @@ async def test_nothing_of_the_password_is_said_before_tls() -> None:
     settings = KafkaSettings(
         bootstrap=f"127.0.0.1:{port}", security="SASL_SSL", username=USER, password=PASSWORD
     )
-    client = AIOKafkaClient(**settings.client, request_timeout_ms=2000)
+    client = AIOKafkaClient(**settings.client, request_timeout_ms=60_000)
     with pytest.raises(KafkaConnectionError):
         await client.bootstrap()
     await client.close()

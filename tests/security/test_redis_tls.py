@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REDIS_PASSWORD, TlsRedis
 from hypothesis import given
 from hypothesis import strategies as st
+from secure_redis import REDIS_PASSWORD, TlsRedis
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.redis import RedisFeatures, RedisSettings, redacted
@@ -17,7 +17,7 @@ from gress_ml.errors import ConfigError, StoreUnavailable
 
 FIELDS = ("a", "b")
 ROW = np.array([[1.0, 2.0]], np.float32)
-PATIENT = RedisSettings(timeout_s=2.0, tls_timeout_s=5.0)
+PATIENT = RedisSettings(timeout_s=30.0, tls_timeout_s=60.0)
 WRONG_PASSWORD = "redis-Wrong-0913"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from gress_ml.dev.process import alive, end, memory_bytes, spawn
 from gress_ml.dev.record import Record, read_records, write_records
 from gress_ml.errors import GressError
 
-_PATIENCE_S = 90.0
+_PATIENCE_S = 120.0
 _GRACE_S = 30.0
 
 
@@ -118,6 +118,20 @@ class Cluster:
         """Return when all brokers are there and have all records: now any one may go."""
         if not wait_until(self.bootstrap, self._in_sync, _PATIENCE_S):
             raise GressError("\n".join(map(self._told, self.numbers)))
+
+    def wait_until_known(self, topics: Collection[str]) -> None:
+        """Return when every broker has heard of these topics and of who leads them.
+
+        Brokers hear of a new topic one after the other, and clients ask any of them.
+        """
+        for number, ports in self._ports().items():
+
+            def known(seen: View) -> bool:
+                led = {topic for (topic, _), leader in seen.leaders.items() if leader != NO_BROKER}
+                return led.issuperset(topics)
+
+            if not wait_until(_addresses([ports.clients]), known, _PATIENCE_S):
+                raise GressError(f"expected broker {number} to know {', '.join(topics)}")
 
     def leader(self, topic: str, partition: int, *, other_than: int = NO_BROKER) -> int:
         """The broker that leads a partition, once there is one ``other_than`` this.

@@ -26,19 +26,20 @@ async def write(bootstrap: str, topic: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("odd", [bomb, poisoned, beyond_its_batch])
-async def test_a_consumer_goes_on_behind_it(kafka: str, odd: Callable[[int], bytes]) -> None:
+async def test_a_consumer_goes_on_behind_it(
+    kafka: str, topic_name: str, odd: Callable[[int], bytes]
+) -> None:
     bound_decompression()
-    topic = f"unreadable-{odd.__name__}"
-    partition = TopicPartition(topic, 0)
-    await create_topics(kafka, {topic: TopicSettings(1)})
+    partition = TopicPartition(topic_name, 0)
+    await create_topics(kafka, {topic_name: TopicSettings(1)})
     async with AIOKafkaProducer(bootstrap_servers=kafka, acks="all") as producer:
-        await producer.send_and_wait(topic, b"before", partition=0)
-        await write(kafka, topic, odd(0))
-        last = await producer.send_and_wait(topic, b"after", partition=0)
+        await producer.send_and_wait(topic_name, b"before", partition=0)
+        await write(kafka, topic_name, odd(0))
+        last = await producer.send_and_wait(topic_name, b"after", partition=0)
     async with AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest") as consumer:
         consumer.assign([partition])
         found: list[tuple[int, bytes | None]] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while await consumer.position(partition) <= last.offset:
                 records = await consumer.getmany(partition, timeout_ms=200)
                 found += [(r.offset, r.value) for r in records.get(partition, ())]

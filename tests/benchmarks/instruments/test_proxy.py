@@ -13,6 +13,7 @@ import pytest
 from benchmarks.chaos.instruments.proxy import Proxy
 from gress_ml.dev.port import LOOPBACK, free_ports
 
+_PATIENCE_S = 60.0
 _PAYLOAD = bytes(range(256)) * 4096  # 1 MiB in which a changed order shows
 
 
@@ -67,7 +68,7 @@ def proxy(ports: tuple[int, ...], echo: Echo) -> Iterator[Proxy]:
 
 @pytest.fixture
 def client(ports: tuple[int, ...], proxy: Proxy) -> Iterator[socket.socket]:
-    with socket.create_connection((LOOPBACK, ports[0]), timeout=10) as client:
+    with socket.create_connection((LOOPBACK, ports[0]), timeout=_PATIENCE_S) as client:
         yield client
 
 
@@ -86,7 +87,7 @@ def _there_and_back(client: socket.socket, payload: bytes) -> bytes:
 
 
 def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + _PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -139,7 +140,7 @@ def test_a_stalled_network_holds_back_and_a_healed_one_delivers(
     with pytest.raises(TimeoutError):
         client.recv(100)
     proxy.heal()
-    client.settimeout(10)
+    client.settimeout(_PATIENCE_S)
     assert client.recv(100) == b"during"
 
 
@@ -165,7 +166,7 @@ def test_a_connection_made_while_the_network_is_silent_hangs_and_then_works(
         with pytest.raises(TimeoutError):
             client.recv(100)
         proxy.heal()
-        client.settimeout(10)
+        client.settimeout(_PATIENCE_S)
         assert client.recv(100) == b"hello"
 
 
@@ -182,7 +183,7 @@ def test_a_cut_network_resets_both_ends_and_refuses_until_it_heals(
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((LOOPBACK, ports[0]))
     proxy.heal()
-    with socket.create_connection((LOOPBACK, ports[0]), timeout=10) as again:
+    with socket.create_connection((LOOPBACK, ports[0]), timeout=_PATIENCE_S) as again:
         assert _there_and_back(again, b"back") == b"back"
 
 
@@ -207,7 +208,7 @@ def test_a_server_that_is_away_shows_as_a_reset(ports: tuple[int, ...]) -> None:
         Proxy(*ports),
         # first: on a quick machine the reset is there before the connection was told to stand
         pytest.raises(ConnectionResetError),
-        socket.create_connection((LOOPBACK, ports[0]), timeout=10) as client,
+        socket.create_connection((LOOPBACK, ports[0]), timeout=_PATIENCE_S) as client,
     ):
         client.recv(1)
 
@@ -218,7 +219,10 @@ def test_a_port_that_is_taken_is_told(ports: tuple[int, ...], proxy: Proxy) -> N
 
 
 def test_nothing_is_left_of_a_proxy(ports: tuple[int, ...], echo: Echo) -> None:
-    with Proxy(*ports), socket.create_connection((LOOPBACK, ports[0]), timeout=10) as client:
+    with (
+        Proxy(*ports),
+        socket.create_connection((LOOPBACK, ports[0]), timeout=_PATIENCE_S) as client,
+    ):
         client.sendall(b"x")
         assert client.recv(1) == b"x"
     assert not [thread for thread in threading.enumerate() if thread.name == "proxy"]

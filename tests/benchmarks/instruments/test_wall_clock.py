@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -20,7 +21,7 @@ from benchmarks.chaos.instruments.clock import WallClock
 from gress_ml.dev.topics import TopicSettings, create_topics
 
 ROOT = Path(__file__).parents[3]
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 _HOUR_S = 3600.0
 
 _TOPOLOGY = """
@@ -67,9 +68,10 @@ class Told:
         self._process.stdin.flush()
         return [float(word) for word in self._process.stdout.readline().split()]
 
-    def end(self) -> None:
+    def end(self) -> int:
+        """Its exit code, once it has heard that nobody asks any more."""
         self._process.communicate()
-        assert self._process.returncode == 0
+        return self._process.returncode
 
 
 _CLOCKS = """
@@ -81,10 +83,18 @@ for _ in sys.stdin:
 
 
 @contextmanager
-def _clocks(clock: WallClock | None) -> Iterator[Told]:
-    told = Told(_CLOCKS, clock)
-    yield told
-    told.end()
+def _clocks(clock: WallClock | None, program: str = _CLOCKS) -> Iterator[Told]:
+    told = Told(program, clock)
+    try:
+        yield told
+    finally:
+        code = told.end()
+    assert code == 0
+
+
+def _near(moment: float) -> Any:
+    """Not a minute off: a jump is an hour."""
+    return pytest.approx(moment, abs=60)
 
 
 @pytest.mark.parametrize("jump_s", [_HOUR_S, -_HOUR_S, 30.0])
@@ -93,11 +103,11 @@ def test_the_time_of_day_jumps_and_the_monotonic_clock_does_not(
 ) -> None:
     with _clocks(clock) as process:
         before, asked = process.ask(), time.time()
-        assert before[0] == pytest.approx(asked, abs=5)
+        assert before[0] == _near(asked)
         clock.jump(jump_s)
         after = process.ask()
         passed = after[2] - before[2]
-        assert 0 <= passed < 60
+        assert passed >= 0
         assert after[0] - before[0] == pytest.approx(jump_s + passed, abs=5)
         assert after[1] - before[1] == pytest.approx(jump_s + passed, abs=5)
 
@@ -107,15 +117,15 @@ def test_jumps_add_up_and_healing_ends_them(clock: WallClock) -> None:
     clock.jump(-3 * _HOUR_S)
     assert clock.shift_s == -2 * _HOUR_S
     with _clocks(clock) as process:
-        assert process.ask()[0] == pytest.approx(time.time() - 2 * _HOUR_S, abs=5)
+        assert process.ask()[0] == _near(time.time() - 2 * _HOUR_S)
         clock.heal()
-        assert process.ask()[0] == pytest.approx(time.time(), abs=5)
+        assert process.ask()[0] == _near(time.time())
 
 
 def test_a_process_without_the_environment_keeps_its_time(clock: WallClock) -> None:
     clock.jump(_HOUR_S)
     with _clocks(None) as process:
-        assert process.ask()[0] == pytest.approx(time.time(), abs=5)
+        assert process.ask()[0] == _near(time.time())
 
 
 def test_a_child_of_the_process_has_its_time(clock: WallClock) -> None:
@@ -124,9 +134,8 @@ def test_a_child_of_the_process_has_its_time(clock: WallClock) -> None:
 import subprocess, sys
 subprocess.run([sys.executable, "-c", {_CLOCKS!r}], check=True)
 """
-    told = Told(program, clock)
-    assert told.ask()[0] == pytest.approx(time.time() + _HOUR_S, abs=5)
-    told.end()
+    with _clocks(clock, program) as process:
+        assert process.ask()[0] == _near(time.time() + _HOUR_S)
 
 
 @contextmanager
@@ -147,7 +156,7 @@ def _worker(project: Path, bootstrap: str, clock: WallClock) -> Iterator[Path]:
     try:
         yield log
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(_PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()

@@ -9,7 +9,15 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +40,12 @@ from gress_ml.topology.load import load_topology
 
 Record = ConsumerRecord[bytes, bytes]
 _GRESS = (sys.executable, "-c", "from gress_ml.cli.main import main; main()")
+#: What is waited for comes in seconds. On a machine with other things to do it comes late, and to
+#: be patient costs nothing where all is well.
+PATIENCE_S = 120.0
+#: Without a heartbeat for so long a worker is taken for dead. Where none is killed, no hold-up of
+#: the machine may look like a death: what is decided once here would be decided twice then.
+SESSION_S = 30.0
 #: Lines that no log of a worker may hold.
 BAD_LINES = ("Traceback", "crashed", "never retrieved", "never awaited", "worker_failed")
 
@@ -64,9 +78,9 @@ class Echo(Operator[EchoConfig]):
         return Output(batch.with_columns({"mark": mark}))
 
     def control(self, switch: str, value: str) -> bool:
-        if switch == "echo.mark":
+        if switch == "SWITCH":
             self.mark = value
-        return switch == "echo.mark"
+        return switch == "SWITCH"
 '''
 
 PASS = """
@@ -123,7 +137,7 @@ outputs:
 """
 
 
-async def until(true: Callable[[], Any], within_s: float = 20.0, what: str = "") -> Any:
+async def until(true: Callable[[], Any], within_s: float = PATIENCE_S, what: str = "") -> Any:
     """Wait until the answer is true, and return it. The callable may answer an awaitable."""
     deadline = time.monotonic() + within_s
     while True:
@@ -134,6 +148,40 @@ async def until(true: Callable[[], Any], within_s: float = 20.0, what: str = "")
             return answer
         assert time.monotonic() < deadline, f"not within {within_s} s: {what or true}"
         await asyncio.sleep(0.05)
+
+
+class Load:
+    """Events without end, until it is told to stop: ``next_id`` counts those that were taken."""
+
+    def __init__(self, make: Callable[[int], Mapping[str, Any]]) -> None:
+        self.next_id = 0
+        self._make = make
+        self._over = False
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        while not self._over:
+            yield self._make(self.next_id)
+            self.next_id += 1
+
+    def stop(self) -> None:
+        self._over = True
+
+
+class Reading:
+    """The committed records of a topic, read on whenever it is asked."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        consumer.assign(partitions)
+        self._consumer = consumer
+        self._found: dict[TopicPartition, list[Record]] = {tp: [] for tp in partitions}
+
+    async def to_the_end(self) -> list[Record]:
+        """All that is there now, partition after partition."""
+        ends = await self._consumer.end_offsets(list(self._found))
+        while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
+            for tp, records in (await self._consumer.getmany(timeout_ms=100)).items():
+                self._found[tp].extend(records)
+        return [record for records in self._found.values() for record in records]
 
 
 @dataclass
@@ -160,6 +208,11 @@ class Bench:
         return f"{self.source}.dlq"
 
     @property
+    def switch(self) -> str:
+        """The switch of its operator. All tests share the control topic, so it has its own."""
+        return f"{self.name.lower()}.mark"
+
+    @property
     def file(self) -> Path:
         folder = self.folder / "topologies"
         path = folder / "bench.yaml"
@@ -167,7 +220,7 @@ class Bench:
             folder.mkdir(parents=True)
             operators = self.folder / "operators"
             operators.mkdir()
-            (operators / "echo.py").write_text(ECHO)
+            (operators / "echo.py").write_text(ECHO.replace("SWITCH", self.switch))
             values = {"guarantee": "at_least_once", "sleep_ms": 0, "checkpoint": "300ms"}
             names = {"name": self.name, "source": self.source, "target": self.target}
             path.write_text(self.text.format(**{**values, **self.values, **names}))
@@ -196,7 +249,10 @@ class Bench:
     ) -> None:
         """Send events, keyed by ``vm``; raw bytes go as they are, with the key ``bad``."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap, enable_idempotence=True, linger_ms=2
+            bootstrap_servers=self.bootstrap,
+            enable_idempotence=True,
+            linger_ms=2,
+            request_timeout_ms=round(PATIENCE_S * 1000),  # also of what waits for a broker
         )
         await producer.start()
         try:
@@ -211,64 +267,86 @@ class Bench:
         finally:
             await producer.stop()
 
-    async def read(self, topic: str) -> list[Record]:
-        """All committed records of a topic, partition after partition."""
-        consumer = AIOKafkaConsumer(
+    @asynccontextmanager
+    async def load(
+        self, make: Callable[[int], Mapping[str, Any]] | None = None
+    ) -> AsyncIterator[Load]:
+        """Events flow for as long as the block lasts, however long that is on this machine."""
+        flow = Load(make or event)
+        sending = asyncio.create_task(self.send(flow, pause_s=0.002))
+        try:
+            yield flow
+        except BaseException:
+            sending.cancel()
+            await asyncio.wait([sending], timeout=5)  # where the broker is away it has no end
+            raise
+        flow.stop()
+        await sending
+
+    @asynccontextmanager
+    async def reading(self, topic: str) -> AsyncIterator[Reading]:
+        """A reader of all partitions of a topic, from the beginning."""
+        async with AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=50,
             isolation_level="read_committed",
-        )
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(topic, number) for number in range(self.partitions)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            found: dict[TopicPartition, list[Record]] = defaultdict(list)
-            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-                for tp, records in (await consumer.getmany(timeout_ms=100)).items():
-                    found[tp].extend(records)
-            return [record for tp in sorted(found) for record in found[tp]]
-        finally:
-            await consumer.stop()
+        ) as consumer:
+            numbers = range(self.partitions)
+            yield Reading(consumer, [TopicPartition(topic, number) for number in numbers])
+
+    async def read(self, topic: str) -> list[Record]:
+        """All committed records of a topic, partition after partition."""
+        async with self.reading(topic) as reading:
+            return await reading.to_the_end()
 
     async def decisions(self) -> list[dict[str, Any]]:
         return [orjson.loads(record.value) for record in await self.read(self.target)]
 
-    async def decided(self, count: int, within_s: float = 30.0) -> list[dict[str, Any]]:
+    async def decided(self, count: int) -> list[dict[str, Any]]:
         """Wait until this many different inputs were decided; all decisions."""
+        async with self.reading(self.target) as reading:
 
-        async def enough() -> list[dict[str, Any]] | None:
-            found = await self.decisions()
-            return found if len({one["decision_id"] for one in found}) >= count else None
+            async def enough() -> list[dict[str, Any]] | None:
+                found = [orjson.loads(record.value) for record in await reading.to_the_end()]
+                return found if len(firsts(found)) >= count else None
 
-        found: list[dict[str, Any]] = await until(enough, within_s, f"{count} decisions")
-        return found
+            found: list[dict[str, Any]] = await until(enough, what=f"{count} decisions")
+            return found
+
+    async def more_decided(self, count: int) -> None:
+        """Wait until this many more inputs were decided than now."""
+        await self.decided(len(firsts(await self.decisions())) + count)
 
     async def committed(self) -> int:
         """How many input records the group has committed."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
+
+        async def told() -> list[int] | None:
+            try:
+                offsets = await admin.list_consumer_group_offsets(self.name)
+            except KafkaError:  # the coordinator is on its way
+                return None
+            return [0, *(max(o.offset, 0) for tp, o in offsets.items() if tp.topic == self.source)]
+
         try:
-            offsets = await admin.list_consumer_group_offsets(self.name)
-        except KafkaError:
-            return 0
+            return sum(await until(told, what="an answer of the group's coordinator"))
         finally:
             await admin.close()
-        return sum(max(o.offset, 0) for tp, o in offsets.items() if tp.topic == self.source)
 
-    async def all_committed(self, count: int, within_s: float = 20.0) -> None:
+    async def all_committed(self, count: int) -> None:
         async def done() -> bool:
             return await self.committed() >= count
 
-        await until(done, within_s, f"{count} committed")
+        await until(done, what=f"{count} committed")
 
     # --- workers ----------------------------------------------------------------------------------
 
     def worker(self, **settings: Any) -> Worker:
         """A worker in this process."""
         topology = load_topology(self.file, open_models)
-        wanted = {"session_timeout_s": 3.0, **settings}
+        wanted = {"session_timeout_s": SESSION_S, **settings}
         return Worker(
             topology,
             open_stores(topology),
@@ -296,7 +374,7 @@ async def run(worker: Worker, ready: bool = True) -> AsyncIterator[Worker]:
         yield worker
     finally:
         worker.stop()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, PATIENCE_S)
 
 
 class WorkerProcess:
@@ -310,7 +388,8 @@ class WorkerProcess:
         self.log_file = bench.folder / f"worker-{WorkerProcess._number}.log"
         command = [
             *(*_GRESS, "worker", str(bench.file), "--kafka", bench.bootstrap),
-            *("--http-port", str(self.port), "--log-format", "json", *options),
+            *("--http-port", str(self.port), "--log-format", "json"),
+            *("--session-timeout", str(SESSION_S), *options),
         ]
         with self.log_file.open("wb") as log:
             self.popen = subprocess.Popen(
@@ -328,7 +407,7 @@ class WorkerProcess:
     def health(self) -> dict[str, Any] | None:
         """The body of the health page; None while nobody answers."""
         try:
-            with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as answer:
+            with urlopen(f"http://127.0.0.1:{self.port}/health", timeout=10) as answer:
                 return dict(orjson.loads(answer.read()))
         except (HTTPError, OSError):
             return None
@@ -336,7 +415,7 @@ class WorkerProcess:
     def partitions(self) -> list[str]:
         return list((self.health() or {}).get("partitions", []))
 
-    async def opened(self, count: int, within_s: float = 30.0) -> WorkerProcess:
+    async def opened(self, count: int, within_s: float = PATIENCE_S) -> WorkerProcess:
         """Wait until it has this many partitions."""
 
         async def has() -> bool:
@@ -353,13 +432,15 @@ class WorkerProcess:
     def signal(self) -> None:
         self.popen.send_signal(signal.SIGTERM)
 
-    async def ended(self, within_s: float = 15.0) -> int:
+    async def ended(self) -> int:
         """Wait for its end; the exit code."""
-        await until(lambda: self.popen.poll() is not None, within_s, "the worker's end")
+        await until(lambda: self.popen.poll() is not None, what="the worker's end")
         return int(self.popen.returncode)
 
     async def stop(self) -> None:
         """SIGTERM; it must end with code 0 and a log without faults."""
+        # before its pages are there it may not listen to signals yet, and the system ends it
+        await until(lambda: self.health() or self.popen.poll() is not None, what="its pages")
         self.signal()
         assert await self.ended() == 0, self.log[-3000:]
         self.assert_clean()
@@ -369,9 +450,13 @@ class WorkerProcess:
         assert not faults, faults
 
 
-def events(first: int, count: int, keys: int = 16) -> list[dict[str, Any]]:
+def event(number: int, keys: int = 16) -> dict[str, Any]:
+    return {"id": number, "vm": f"vm-{number % keys}"}
+
+
+def events(first: int, count: int) -> list[dict[str, Any]]:
     """Events with consecutive ids, spread over keys."""
-    return [{"id": number, "vm": f"vm-{number % keys}"} for number in range(first, first + count)]
+    return [event(number) for number in range(first, first + count)]
 
 
 def firsts(decisions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -44,8 +42,8 @@ async def test_an_agent_and_a_timer_of_faust_run_beside_the_batches(bench: Bench
 
 
 async def test_exactly_one_of_two_workers_leads_and_the_other_takes_over(bench: Bench) -> None:
-    one = bench.worker()
-    async with bench.running() as other:
+    one = bench.worker(session_timeout_s=6.0)
+    async with bench.running(session_timeout_s=6.0) as other:
         async with run(one):
             await until(lambda: len(one.engine.partitions) == 2, what="two partitions each")
             await until(lambda: one.app.is_leader() != other.app.is_leader(), what="one leader")
@@ -64,7 +62,7 @@ async def test_a_switch_reaches_open_partitions_and_those_that_are_opened_later(
         found = await bench.decided(first + 40)
         return {one["mark"] for one in found if one["id"] >= first}
 
-    await _send(bench.bootstrap, CONTROL_TOPIC, *switch_message("echo.mark", "before"))
+    await _send(bench.bootstrap, CONTROL_TOPIC, *switch_message(bench.switch, "before"))
     first = 0
 
     async def marked(mark: str) -> bool:
@@ -73,23 +71,12 @@ async def test_a_switch_reaches_open_partitions_and_those_that_are_opened_later(
         first += 40
         return seen == {mark}
 
-    async with bench.running() as worker:
+    async with bench.running(session_timeout_s=6.0) as worker:
         await until(lambda: marked("before"), what="before")
-        await _send(bench.bootstrap, CONTROL_TOPIC, *switch_message("echo.mark", "after"))
+        await _send(bench.bootstrap, CONTROL_TOPIC, *switch_message(bench.switch, "after"))
         await until(lambda: marked("after"), what="after")
-        async with bench.running():  # partitions of the first move, and come back later
+        # partitions of the first move, and come back later
+        async with bench.running(session_timeout_s=6.0):
             await until(lambda: len(worker.engine.partitions) == 2)
         await until(lambda: len(worker.engine.partitions) == 4)
         assert await marks(first) == {"after"}
-
-
-async def test_a_control_topic_that_is_made_later_is_read(bench_of: Callable[..., Bench]) -> None:
-    bench = bench_of()
-    await bench.make_topics()
-    async with bench.running() as worker:
-        await asyncio.sleep(0.1)
-        await create_topics(
-            bench.bootstrap, {CONTROL_TOPIC: TopicSettings(1, {"cleanup.policy": "compact"})}
-        )
-        await _send(bench.bootstrap, CONTROL_TOPIC, *switch_message("echo.mark", "late"))
-        await until(lambda: worker.engine._switches.get("echo.mark") == "late")

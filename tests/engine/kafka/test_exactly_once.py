@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from kit import PASS, WINDOWS, Bench, assert_order_kept, events, ids, run, until
+from kit import PASS, WINDOWS, Bench, assert_order_kept, event, events, ids, run, until
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.outlet import OutletLostError
@@ -16,6 +16,7 @@ from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.adapters.kafka.transactional_outlet import TransactionalOutlets
 from gress_ml.metrics import REOPENINGS
 
+#: Workers are killed here, and whatever is taken for dead: nothing is decided twice.
 SESSION = ("--session-timeout", "3")
 
 
@@ -48,16 +49,15 @@ async def test_after_kill_9_under_load_nothing_is_lost_and_nothing_twice(exact: 
     workers = [exact.process(*SESSION) for _ in range(2)]
     for worker in workers:
         await worker.opened(2)
-    load = asyncio.create_task(exact.send(events(0, 3000), pause_s=0.001))
-    for number in (0, 1, 0):
-        await asyncio.sleep(0.7)
-        workers[number].kill()
-        workers[number] = exact.process(*SESSION)
-    await load
-    found = await exact.decided(3000)
+    async with exact.load() as load:
+        for number in (0, 1, 0):
+            await exact.more_decided(200)
+            workers[number].kill()
+            workers[number] = exact.process(*SESSION)
+    found = await exact.decided(load.next_id)
     for worker in workers:
         await worker.stop()
-    assert ids(await exact.decisions()) == list(range(3000))
+    assert ids(await exact.decisions()) == list(range(load.next_id))
     assert_order_kept(found)
 
 
@@ -65,31 +65,29 @@ async def test_a_worker_that_slept_past_its_session_writes_nothing_that_counts(
     exact: Bench,
 ) -> None:
     sleeper = await exact.process(*SESSION).opened(4)
-    load = asyncio.create_task(exact.send(events(0, 4000), pause_s=0.002))
-    await exact.decided(500)
-    os.kill(sleeper.popen.pid, signal.SIGSTOP)
-    heir = await exact.process(*SESSION).opened(4)
-    await exact.decided(1500)
-    os.kill(sleeper.popen.pid, signal.SIGCONT)
-    await load
-    found = await exact.decided(4000)
-    await until(lambda: sleeper.partitions() and heir.partitions(), 20, "both at work")
+    async with exact.load() as load:
+        await exact.decided(500)
+        os.kill(sleeper.popen.pid, signal.SIGSTOP)
+        heir = await exact.process(*SESSION).opened(4)
+        await exact.more_decided(500)
+        os.kill(sleeper.popen.pid, signal.SIGCONT)
+        await until(lambda: sleeper.partitions() and heir.partitions(), what="both at work")
+    found = await exact.decided(load.next_id)
     for worker in (sleeper, heir):
         await worker.stop()
-    assert ids(await exact.decisions()) == list(range(4000))
+    assert ids(await exact.decisions()) == list(range(load.next_id))
     assert_order_kept(found)
 
 
 async def test_joining_and_leaving_under_load_decides_nothing_twice(exact: Bench) -> None:
-    load = asyncio.create_task(exact.send(events(0, 3000), pause_s=0.001))
-    first = exact.process(*SESSION)
-    await exact.decided(300)
-    second = await exact.process(*SESSION).opened(2)
-    await first.stop()
-    await load
-    await exact.decided(3000)
+    async with exact.load() as load:
+        first = exact.process(*SESSION)
+        await exact.decided(300)
+        second = await exact.process(*SESSION).opened(2)
+        await first.stop()
+    await exact.decided(load.next_id)
     await second.stop()
-    assert ids(await exact.decisions()) == list(range(3000))
+    assert ids(await exact.decisions()) == list(range(load.next_id))
 
 
 async def test_state_is_as_if_nothing_had_happened_after_kill_9(
@@ -98,21 +96,21 @@ async def test_state_is_as_if_nothing_had_happened_after_kill_9(
     values = {"guarantee": "exactly_once", "checkpoint": "200ms"}
     bench = bench_of(text=WINDOWS, values=values)
     await bench.make_topics()
-    sent = [
-        {**event, "at": 1_700_000_000_000 + event["id"], "x": 1.0} for event in events(0, 2000, 8)
-    ]
+
+    def timed(number: int) -> dict[str, Any]:
+        return {**event(number, keys=8), "at": 1_700_000_000_000 + number, "x": 1.0}
+
     worker = bench.process(*SESSION)
-    load = asyncio.create_task(bench.send(sent, pause_s=0.001))
-    for _ in range(3):
-        await asyncio.sleep(0.9)
-        worker.kill()
-        worker = bench.process(*SESSION)
-    await load
-    found = await bench.decided(2000, 40)
+    async with bench.load(timed) as load:
+        for _ in range(3):
+            await bench.more_decided(300)
+            worker.kill()
+            worker = bench.process(*SESSION)
+    found = await bench.decided(load.next_id)
     await worker.stop()
-    assert ids(found) == list(range(2000))
+    assert ids(found) == list(range(load.next_id))
     assert [one["count_1h"] for one in sorted(found, key=lambda one: one["id"])] == [
-        number // 8 + 1 for number in range(2000)
+        number // 8 + 1 for number in range(load.next_id)
     ]
 
 
@@ -156,7 +154,9 @@ async def test_the_new_owner_reads_the_offset_after_its_predecessor_is_out(exact
 async def test_a_message_that_the_broker_refuses_becomes_a_dead_letter(
     bench_of: Callable[..., Bench],
 ) -> None:
-    bench = bench_of(values={"guarantee": "exactly_once"})
+    # small batches: the one at fault is found in few steps, each with a longer pause
+    small = PASS.replace("size: 64", "size: 8")
+    bench = bench_of(text=small, values={"guarantee": "exactly_once"})
     await bench.make_topics(bench.source, bench.dead)
     await bench.make_topic(bench.target, **{"max.message.bytes": "2000"})
     big = {"id": 500, "vm": "vm-" + "x" * 3000}

@@ -3,17 +3,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from kit import PASS, Bench, assert_order_kept, events, firsts, ids, until
 
+from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switch_message
 from gress_ml.dev.port import free_ports
 from gress_ml.dev.servers import Servers
+from gress_ml.dev.topics import TopicSettings, create_topics
 
-AWAY_S = 8.0
+SESSION = ("--session-timeout", "3")
+AWAY_S = 4.0  # longer than a session
 
 LOOKUP = """
 name: {name}
@@ -70,19 +73,17 @@ async def fragile(bench_of: Callable[..., Bench], broker: Servers) -> Bench:
 async def test_when_kafka_comes_back_the_worker_goes_on_and_nothing_is_lost(
     fragile: Bench, broker: Servers, kill: bool
 ) -> None:
-    worker = await fragile.process().opened(4)
-    await fragile.send(events(0, 500))
-    await fragile.decided(500)
-    load = asyncio.create_task(fragile.send(events(500, 500), pause_s=0.002))
-    await asyncio.sleep(0.2)
-    await asyncio.to_thread(broker.stop, "kafka", kill=kill)
-    await asyncio.sleep(AWAY_S)
-    assert worker.health() is not None
-    await asyncio.to_thread(broker.start, "kafka")
-    await load
-    found = await fragile.decided(1000, within_s=40)
-    await fragile.all_committed(1000)
-    assert ids(firsts(found)) == list(range(1000))
+    worker = await fragile.process(*SESSION).opened(4)
+    async with fragile.load() as load:
+        await fragile.decided(500)
+        await asyncio.to_thread(broker.stop, "kafka", kill=kill)
+        await asyncio.sleep(AWAY_S)
+        await until(worker.health, what="an answer of a worker without Kafka")
+        await asyncio.to_thread(broker.start, "kafka")
+        await fragile.more_decided(100)
+    found = await fragile.decided(load.next_id)
+    await fragile.all_committed(load.next_id)
+    assert ids(firsts(found)) == list(range(load.next_id))
     assert_order_kept(found)
     await worker.stop()
     for line in worker.log.splitlines():
@@ -93,20 +94,19 @@ async def test_when_kafka_comes_back_the_worker_goes_on_and_nothing_is_lost(
 async def test_sigterm_while_kafka_is_away_ends_the_worker_in_bounded_time(
     fragile: Bench, broker: Servers
 ) -> None:
-    worker = await fragile.process().opened(4)
-    load = asyncio.create_task(fragile.send(events(0, 500), pause_s=0.001))
-    await fragile.decided(100)
-    await asyncio.to_thread(broker.stop, "kafka", kill=True)
-    try:
-        worker.signal()
-        assert await worker.ended(25) == 0, worker.log[-3000:]
-        worker.assert_clean()
-    finally:
-        await asyncio.to_thread(broker.start, "kafka")
-    await load
-    second = fragile.process()
-    found = await fragile.decided(500)
-    assert ids(firsts(found)) == list(range(500))
+    worker = await fragile.process(*SESSION).opened(4)
+    async with fragile.load() as load:
+        await fragile.decided(100)
+        await asyncio.to_thread(broker.stop, "kafka", kill=True)
+        try:
+            worker.signal()
+            assert await worker.ended() == 0, worker.log[-3000:]
+            worker.assert_clean()
+        finally:
+            await asyncio.to_thread(broker.start, "kafka")
+    second = fragile.process(*SESSION)
+    found = await fragile.decided(load.next_id)
+    assert ids(firsts(found)) == list(range(load.next_id))
     assert_order_kept(found)
     await second.stop()
 
@@ -119,7 +119,7 @@ async def test_a_worker_that_starts_before_kafka_waits_for_it(
     await asyncio.to_thread(broker.stop, "kafka")
     try:
         worker = fragile.process()
-        await until(lambda: "waiting_for_kafka" in worker.log, 20)
+        await until(lambda: "waiting_for_kafka" in worker.log)
         assert worker.popen.poll() is None
     finally:
         await asyncio.to_thread(broker.start, "kafka")
@@ -132,10 +132,8 @@ async def test_sigterm_ends_a_worker_that_waits_for_kafka(tmp_path: Path) -> Non
     bench = Bench(f"127.0.0.1:{port}", "nowhere", tmp_path, text=PASS)
     worker = bench.process()
     try:
-        await until(lambda: "waiting_for_kafka" in worker.log, 20)
-        began = time.monotonic()
+        await until(lambda: "waiting_for_kafka" in worker.log)
         await worker.stop()
-        assert time.monotonic() - began < 3
     finally:
         worker.kill()
 
@@ -153,20 +151,34 @@ async def test_without_redis_decisions_go_on_degraded_and_recover_by_themselves(
         found = await bench.decided(first + 20)
         return [one["degraded"] for one in firsts(found) if one["id"] >= first]
 
-    worker = await bench.process().opened(4)
-    assert await degraded(0) == [[]] * 20
-    await asyncio.to_thread(broker.stop, "redis", kill=True)
-    try:
-        assert await degraded(20) == [["feature_store"]] * 20
-    finally:
-        await asyncio.to_thread(broker.start, "redis")
-    first = 40
+    first = 0
 
-    async def recovered() -> bool:
+    async def whole() -> bool:
+        """Whether the store answers: for a while it may be late, on a machine that is busy."""
         nonlocal first
         answers = await degraded(first)
         first += 20
         return answers == [[]] * 20
 
-    await until(recovered, 20, "decisions with the feature store")
+    worker = await bench.process().opened(4)
+    await until(whole, what="decisions with the feature store")
+    await asyncio.to_thread(broker.stop, "redis", kill=True)
+    try:
+        assert await degraded(first) == [["feature_store"]] * 20
+        first += 20
+    finally:
+        await asyncio.to_thread(broker.start, "redis")
+    await until(whole, what="decisions with the feature store again")
     await worker.stop()
+
+
+@pytest.mark.servers
+async def test_a_control_topic_that_is_made_later_is_read(fragile: Bench) -> None:
+    """Here, as no other test makes one on this broker."""
+    async with fragile.running() as worker:
+        compacted = TopicSettings(1, {"cleanup.policy": "compact"})
+        await create_topics(fragile.bootstrap, {CONTROL_TOPIC: compacted})
+        async with AIOKafkaProducer(bootstrap_servers=fragile.bootstrap) as producer:
+            key, value = switch_message(fragile.switch, "late")
+            await producer.send_and_wait(CONTROL_TOPIC, value, key)
+        await until(lambda: worker.engine._switches.get(fragile.switch) == "late")

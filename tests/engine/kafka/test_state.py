@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import WINDOWS, Bench, firsts
+from kit import WINDOWS, Bench, firsts, until
 from orjson import loads
 
 from gress_ml.engine.stores import open_features, open_models
@@ -49,6 +50,12 @@ async def uninterrupted(bench: Bench) -> dict[int, dict[str, Any]]:
     return expected
 
 
+def snapshots(bench: Bench) -> list[list[Path]]:
+    """The snapshots of each partition that has any, the newest last."""
+    folders = {path.parent for path in bench.folder.rglob("*.snapshot")}
+    return [sorted(folder.glob("*.snapshot")) for folder in folders]
+
+
 @pytest.mark.parametrize("checkpoint", ["200ms", "10m"], ids=["snapshots", "no-snapshot-yet"])
 async def test_after_kill_9_state_goes_on_as_if_nothing_had_happened(
     bench_of: Callable[..., Bench], checkpoint: str
@@ -58,6 +65,8 @@ async def test_after_kill_9_state_goes_on_as_if_nothing_had_happened(
     worker = bench.process("--session-timeout", "2")
     await bench.send(timed(0, 600))
     await bench.decided(600)
+    if checkpoint == "200ms":
+        await until(lambda: snapshots(bench), what="a snapshot")
     await bench.all_committed(600)
     await bench.send(timed(600, 300), pause_s=0.001)
     worker.kill()
@@ -84,9 +93,12 @@ async def test_damaged_snapshots_cost_time_and_no_result(
     for first in (0, 300):
         await bench.send(timed(first, 300), pause_s=0.002)
         await bench.all_committed(first + 300)
+    await until(
+        lambda: [len(files) >= 2 for files in snapshots(bench)] == [True] * bench.partitions,
+        what="two snapshots of each partition",
+    )
     await worker.stop()
-    for folder in {path.parent for path in bench.folder.rglob("*.snapshot")}:
-        files = sorted(folder.glob("*.snapshot"))
+    for files in snapshots(bench):
         for file in files[-1:] if damaged == "newest" else files:
             file.write_bytes(file.read_bytes()[:-7])
     second = bench.process("--session-timeout", "2")

@@ -35,7 +35,7 @@ class Doing(Operator[OperatorConfig]):
         self,
         work: Callable[[], object] = lambda: None,
         *,
-        deadline_s: float | None = 5.0,
+        deadline_s: float | None = 60.0,
         limit: int = 1,
     ) -> None:
         super().__init__(OperatorConfig())
@@ -113,29 +113,29 @@ def test_a_call_past_its_deadline_is_answered_by_the_fallback(
     calls: Calls, stuck: threading.Event
 ) -> None:
     started = time.monotonic()
-    found = run(calls, Doing(lambda: stuck.wait(10), deadline_s=0.05))
+    found = run(calls, Doing(lambda: stuck.wait(60), deadline_s=0.05))
     assert found == {"by": "timeout", "thread": threading.get_ident()}
-    assert 0.04 < time.monotonic() - started < 5
+    assert 0.04 < time.monotonic() - started < 30
 
 
 def test_with_all_threads_busy_the_fallback_answers_at_once(
     calls: Calls, stuck: threading.Event
 ) -> None:
-    hanging = Doing(lambda: stuck.wait(10), deadline_s=0.02, limit=2)
+    hanging = Doing(lambda: stuck.wait(60), deadline_s=0.02, limit=2)
     assert [run(calls, hanging)["by"] for _ in range(2)] == ["timeout", "timeout"]
     started = time.monotonic()
-    quick = Doing(deadline_s=9.0, limit=2)
+    quick = Doing(limit=2)
     assert run(calls, quick)["by"] == "overload"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert run(calls, quick, step="another")["by"] == "process"  # the limit is that of a step
 
 
 def test_a_thread_that_comes_back_takes_calls_again(calls: Calls) -> None:
     gate = threading.Event()
-    assert run(calls, Doing(lambda: gate.wait(10), deadline_s=0.02))["by"] == ("timeout")
+    assert run(calls, Doing(lambda: gate.wait(60), deadline_s=0.02))["by"] == ("timeout")
     assert run(calls, Doing())["by"] == "overload"
     gate.set()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while (by := run(calls, Doing())["by"]) == "overload" and time.monotonic() < until:
         time.sleep(0.001)
     assert by == "process"
@@ -185,7 +185,7 @@ def test_active_calls_are_those_that_run(
     seen: list[float] = []
     run(calls, Doing(lambda: seen.append(metrics.value(ACTIVE_PREDICTIONS))))
     assert metrics.value(ACTIVE_PREDICTIONS) == 0
-    run(calls, Doing(lambda: stuck.wait(10), deadline_s=0.02))
+    run(calls, Doing(lambda: stuck.wait(60), deadline_s=0.02))
     assert metrics.value(ACTIVE_PREDICTIONS) == 1  # it hangs still
     run(calls, Doing(), step="another")
     assert metrics.value(ACTIVE_PREDICTIONS) == 1
@@ -208,7 +208,7 @@ print(run(Calls(SystemClock(), PrometheusMetrics()), hang)["by"])
         cwd=__file__.rpartition("/")[0],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "timeout\n"), done.stderr
@@ -226,14 +226,14 @@ def test_a_call_on_the_spot_past_its_deadline_has_its_answer_and_trust_is_gone(
 ) -> None:
     for _ in range(TRUSTED_CALLS):
         run(calls, Doing())
-    assert run(calls, Doing(lambda: clock.advance(5.1)))["by"] == "process"
+    assert run(calls, Doing(lambda: clock.advance(60.1)))["by"] == "process"
     after = run(calls, Doing())
     assert (after["by"], after["thread"] == threading.get_ident()) == ("process", False)
 
 
 def test_answers_of_the_fallback_earn_no_trust(calls: Calls, stuck: threading.Event) -> None:
     """A model that hangs must not be called on the spot: the whole worker would hang with it."""
-    hanging = Doing(lambda: stuck.wait(10), deadline_s=0.02)
+    hanging = Doing(lambda: stuck.wait(60), deadline_s=0.02)
     assert run(calls, hanging)["by"] == "timeout"
     answers = {run(calls, hanging)["by"] for _ in range(TRUSTED_CALLS + 1)}
     assert answers == {"overload"}

@@ -132,7 +132,7 @@ async def test_the_work_of_a_long_call_is_done_in_a_thread_and_all_else_on_the_l
 
 async def test_the_loop_goes_on_while_the_work_is_done(calls: Calls) -> None:
     gate = threading.Event()
-    long = asyncio.create_task(run(calls, Asking(lambda: gate.wait(10))))
+    long = asyncio.create_task(run(calls, Asking(lambda: gate.wait(60))))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not long.done()
@@ -193,7 +193,7 @@ def test_a_step_that_is_not_trusted_is_held_to_its_deadline(
     calls = Calls(clock, metrics, cores=2)
     late = Asking(lambda: clock.advance(1.0), deadline_s=0.5)
     assert isinstance(calls.run(call(late)), Output)  # on the spot: it was warmed up
-    output = calls.run(call(Asking(lambda: stuck.wait(10), deadline_s=0.02)))
+    output = calls.run(call(Asking(lambda: stuck.wait(60), deadline_s=0.02)))
     assert isinstance(output, Output)
     assert output.logs[0] == {"by": "timeout"}
 
@@ -221,7 +221,7 @@ async def test_work_that_never_comes_back_is_answered_by_the_fallback_and_takes_
     calls: Calls, stuck: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gress_ml.engine.calls.PATIENCE_S", 0.05)
-    hanging = Asking(lambda: stuck.wait(10), deadline_s=0.01)
+    hanging = Asking(lambda: stuck.wait(60), deadline_s=0.01)
     both = await asyncio.gather(run(calls, hanging), run(calls, hanging))
     assert both == [{"by": "timeout"}] * 2
     assert at_once(calls, hanging) == {"by": "timeout"}
@@ -233,7 +233,7 @@ async def test_a_step_whose_work_hung_is_not_done_beside_again(
 ) -> None:
     """It would queue behind what hangs, for seconds, whenever trust is back."""
     monkeypatch.setattr("gress_ml.engine.calls.PATIENCE_S", 0.05)
-    await run(calls, Asking(lambda: stuck.wait(10), deadline_s=5.0))
+    await run(calls, Asking(lambda: stuck.wait(60), deadline_s=5.0))
     slow = Asking(lambda: clock.advance(1.0), deadline_s=5.0)
     for _ in range(TRUSTED_CALLS + 1):
         assert "own" in at_once(calls, slow)
@@ -244,7 +244,7 @@ async def test_work_beside_is_no_reason_to_refuse_a_call_with_a_deadline(
 ) -> None:
     """When trust is lost, batches of other partitions may still be on their way."""
     gate = threading.Event()
-    long = asyncio.create_task(run(calls, Asking(lambda: gate.wait(10), deadline_s=5.0)))
+    long = asyncio.create_task(run(calls, Asking(lambda: gate.wait(60), deadline_s=5.0)))
     await asyncio.sleep(0)
     late = Asking(lambda: clock.advance(9.0), deadline_s=5.0)
     small = Batch.of({"x": np.zeros(3)})
@@ -259,7 +259,7 @@ async def test_without_a_deadline_work_may_take_as_long_as_it_takes(
 ) -> None:
     monkeypatch.setattr("gress_ml.engine.calls.PATIENCE_S", 0.0)
     gate = threading.Event()
-    long = asyncio.create_task(run(calls, Asking(lambda: gate.wait(10))))
+    long = asyncio.create_task(run(calls, Asking(lambda: gate.wait(60))))
     await asyncio.sleep(0.02)
     gate.set()
     assert len((await long)["models"]) == 2
@@ -268,7 +268,7 @@ async def test_without_a_deadline_work_may_take_as_long_as_it_takes(
 async def test_a_call_that_is_cancelled_lets_go_and_leaves_the_thread_to_others(
     calls: Calls, stuck: threading.Event
 ) -> None:
-    cut = asyncio.create_task(run(calls, Asking(lambda: stuck.wait(10))))
+    cut = asyncio.create_task(run(calls, Asking(lambda: stuck.wait(60))))
     await asyncio.sleep(0.01)
     cut.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -318,7 +318,7 @@ asyncio.run(main())
         cwd=__file__.rpartition("/")[0],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr

@@ -328,17 +328,21 @@ async def test_a_store_that_is_away_degrades_and_is_counted() -> None:
 
 
 class SlowFirst(MemoryFeatures):
-    """A store in which the first write takes longer than the next."""
+    """A store in which the write of 1 takes until that of 3 is done."""
 
     def __init__(self) -> None:
         super().__init__(ManualClock())
         self.order: list[float] = []
+        self._third = asyncio.Event()
 
     async def put(
         self, table: str, fields: tuple[str, ...], keys: Sequence[bytes], rows: Float32
     ) -> None:
-        await asyncio.sleep(0.02 if rows[0, 0] == 1 else 0)
+        if rows[0, 0] == 1:
+            await asyncio.wait_for(self._third.wait(), 60)
         self.order.append(float(rows[0, 0]))
+        if rows[0, 0] == 3:
+            self._third.set()
         await super().put(table, fields, keys, rows)
 
 

@@ -17,7 +17,7 @@ def waiting(commit_s: float, checkpoint_s: float) -> World:
 
 
 async def saved(world: World, offset: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             if offset in await world.snapshots.offsets("t", "in", 0):
                 return
