@@ -20,7 +20,7 @@ from gress_ml.dwcp.dataset import REGIONS
 from gress_ml.dwcp.links import LINKS
 from gress_ml.dwcp.profiles import AMST, HDE, profiles
 from gress_ml.inference import load_predictor
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 
 MODELS = Path(__file__).parents[1] / "models"
 MODEL = "compression-selector"
@@ -68,7 +68,7 @@ class Decide:
     def __init__(
         self, decode: Callable[[Sequence[bytes]], Columns] = typed, models: Path = MODELS
     ) -> None:
-        bundle = LocalRegistry(models).find(MODEL)
+        bundle = Registry(models).find(MODEL)
         self.predictor = load_predictor(bundle)
         self._decode = decode
         self._same = {

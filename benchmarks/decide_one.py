@@ -13,7 +13,7 @@ from benchmarks.decide import LINK_CODES, MODEL, MODELS, REGION_CODES, THRESHOLD
 from gress_ml.dwcp import rules
 from gress_ml.dwcp.profiles import profiles
 from gress_ml.inference import load_predictor
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 
 
 def features_of(event: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -49,7 +49,7 @@ class DecideOne:
     """The decision of one event."""
 
     def __init__(self) -> None:
-        self._bundle = LocalRegistry(MODELS).find(MODEL)
+        self._bundle = Registry(MODELS).find(MODEL)
         self._predictor = load_predictor(self._bundle)
         self._profiles = profiles()
 

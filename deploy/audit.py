@@ -26,7 +26,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 NAME = "gress-ml"
 #: What the tests run with, and so what is pinned.
-TESTED = frozenset({"dev", "servers", "postgres"})
+TESTED = frozenset({"dev", "servers", "postgres", "s3", "gcs"})
 #: What the container image holds.
 IMAGE = frozenset({"postgres"})
 PINNED_ON = (3, 11)  # a newer Python needs fewer packages

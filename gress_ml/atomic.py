@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -13,38 +12,43 @@ from pathlib import Path
 INCOMING = ".incoming-"
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock: one writer at a time, across processes. A dead holder frees it."""
-    with (folder / ".lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def replace_file(path: Path, data: bytes) -> None:
     """Write the whole file or nothing."""
-    handle, temporary = tempfile.mkstemp(prefix=INCOMING, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with _incoming(path) as temporary:
+        temporary.write_bytes(data)
+        _finish(temporary)
+        temporary.replace(path)
     sync(path.parent)
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Write the whole copy of a file or nothing."""
+    with _incoming(path) as temporary:
+        shutil.copyfile(source, temporary)
+        _finish(temporary)
+        temporary.replace(path)
+    sync(path.parent)
+
+
+def create_file(path: Path, data: bytes) -> bool:
+    """Write the whole file where there is none; False when there is one, which stays."""
+    with _incoming(path) as temporary:
+        temporary.write_bytes(data)
+        _finish(temporary)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+    sync(path.parent)
+    return True
 
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """An empty folder to fill, which becomes ``target`` in one step when the block ends well.
 
-    Raises FileExistsError when ``target`` is there already: nothing is ever overwritten. Hold
-    the lock of the parent meanwhile.
+    Raises FileExistsError when ``target`` is there already: nothing is ever overwritten.
     """
-    _sweep(target.parent)
     if target.exists():
         raise FileExistsError(target)
     temporary = Path(tempfile.mkdtemp(prefix=INCOMING, dir=target.parent))
@@ -54,7 +58,12 @@ def new_folder(target: Path) -> Iterator[Path]:
             sync(path)
         sync(temporary)
         temporary.chmod(0o755)
-        temporary.rename(target)
+        try:
+            temporary.rename(target)
+        except OSError as error:
+            if target.exists():  # made meanwhile, by another
+                raise FileExistsError(target) from error
+            raise
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -70,7 +79,17 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _sweep(folder: Path) -> None:
-    """Take away what a killed writer left half done."""
-    for path in folder.glob(INCOMING + "*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+@contextmanager
+def _incoming(path: Path) -> Iterator[Path]:
+    """A new file beside ``path``, gone at the end unless it was moved."""
+    handle, name = tempfile.mkstemp(prefix=INCOMING, dir=path.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _finish(path: Path) -> None:
+    path.chmod(0o644)
+    sync(path)

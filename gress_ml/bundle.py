@@ -56,6 +56,15 @@ class Manifest(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelUse:
+    """That a step uses a model: by which reference, and which version that was when it opened."""
+
+    model: str
+    reference: str  # ``champion``, ``1.2.0``, ``latest``
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A bundle that was found and whose checksums hold."""
 

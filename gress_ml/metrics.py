@@ -138,6 +138,13 @@ CHECKPOINT_DURATION = Metric(
     ("topology",),
     SECONDS,
 )
+MODEL_RELOADS = Metric(
+    "gress_ml_model_reloads_total",
+    Kind.COUNTER,
+    "Model versions to load while running, by result: loaded, failed (the running one stays) or "
+    "unavailable (the same, and the registry is asked again).",
+    ("model", "result"),
+)
 STEP_TIME = Metric(
     "gress_ml_step_seconds", Kind.HISTOGRAM, "Time of one step on a batch.", ("step",), SECONDS
 )

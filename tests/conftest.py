@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from object_stores import ObjectStore
 
 from gress_ml.dev.servers import Servers
 
@@ -75,6 +76,15 @@ def redis_url(_session_servers: Servers) -> str:
 def postgres_url(_session_servers: Servers) -> str:
     """URL of a real PostgreSQL. Its database is shared by all tests: use a schema of your own."""
     return _session_servers.up(["postgres"]).postgres
+
+
+@pytest.fixture(scope="session")
+def object_stores() -> Iterator[dict[str, ObjectStore]]:
+    """The session's servers by scheme, each started when it is first asked for."""
+    stores: dict[str, ObjectStore] = {}
+    yield stores
+    for store in stores.values():
+        store.stop()
 
 
 @pytest.fixture

@@ -18,12 +18,13 @@ from gress_ml.batch import Batch
 from gress_ml.errors import ModelCorrupt, ModelError, SchemaError
 from gress_ml.features import FeatureSet
 from gress_ml.inference import load_predictor
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.registry.safety import sha256_of
 from gress_ml.schema import Column, Columns, ColumnType, columns_of
 
 _MODELS = Path(__file__).parents[2] / "tests" / "data" / "models" / "tiny-selector"
 _NAME, _VERSION = "selector", "1.0.0"
+_CHANGE = "00000001.json"  # the first change of its aliases
 
 #: Four features, as the tiny model takes; every transform that gives one value, in turns.
 _SCHEMA: dict[str, Any] = {
@@ -70,10 +71,10 @@ class Bundles(Target):
         (self._source / "manifest.json").unlink()
         (self._source / "feature_schema.json").write_text(json.dumps(_SCHEMA))
         self._root = root / "models"
-        folder = LocalRegistry(self._root).push(self._source, _NAME, _VERSION).folder
-        LocalRegistry(self._root).alias(_NAME, "champion", _VERSION)
+        folder = Registry(self._root).push(self._source, _NAME, _VERSION).folder
+        Registry(self._root).alias(_NAME, "champion", _VERSION)
         self._bundle = folder
-        files = [*folder.glob("*.json"), folder.parent / "aliases.json"]
+        files = [*folder.glob("*.json"), folder.parent / "aliases" / _CHANGE]
         self._good = {path.name: path.read_bytes() for path in files}
 
     def __exit__(self, *error: object) -> None:
@@ -100,17 +101,19 @@ class Bundles(Target):
         text = name.decode("utf-8", "replace")
         if text not in self._good:
             return "no such file"
-        path = self._bundle.parent / text if text == "aliases.json" else self._bundle / text
+        path = self._path(text)
         path.write_bytes(content)
         try:
             return f"{text}: {self._found(path, content)}"
         finally:
             for known, good in self._good.items():
-                folder = self._bundle.parent if known == "aliases.json" else self._bundle
-                (folder / known).write_bytes(good)
+                self._path(known).write_bytes(good)
+
+    def _path(self, name: str) -> Path:
+        return self._bundle.parent / "aliases" / name if name == _CHANGE else self._bundle / name
 
     def _found(self, path: Path, content: bytes) -> str:
-        if path.name in ("manifest.json", "aliases.json"):
+        if path.name in ("manifest.json", _CHANGE):
             return self._opened()
         self._require_refused(content != self._good[path.name])
         if path.name == "feature_schema.json":
@@ -120,7 +123,7 @@ class Bundles(Target):
 
     def _require_refused(self, changed: bool) -> None:
         try:
-            LocalRegistry(self._root).find(_NAME, _VERSION)
+            Registry(self._root).find(_NAME, _VERSION)
         except ModelCorrupt:
             require(changed, "the file that was published passes")
         else:
@@ -136,7 +139,7 @@ class Bundles(Target):
 
     def _opened(self) -> str:
         try:
-            registry = LocalRegistry(self._root)
+            registry = Registry(self._root)
             registry.verify()
             bundle = registry.find(_NAME)
             predictor = load_predictor(bundle)
@@ -151,8 +154,8 @@ class Bundles(Target):
         before = source.read_bytes()
         source.write_bytes(content)
         try:
-            bundle = LocalRegistry(self._root.with_name("other")).open_folder(self._source)
-            LocalRegistry(self._root.with_name("pushed")).push(self._source, _NAME, "2.0.0")
+            bundle = Registry(self._root.with_name("other")).open_folder(self._source)
+            Registry(self._root.with_name("pushed")).push(self._source, _NAME, "2.0.0")
             load_predictor(bundle)
         except ModelError as error:
             return str(error).replace(self._folder.name, "")

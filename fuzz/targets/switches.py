@@ -9,7 +9,9 @@ from typing import ClassVar
 from fuzz import bytes_mutation
 from fuzz.target import Target, require
 from fuzz.targets.events import Transfers
-from gress_ml.adapters.kafka.control import ControlReader
+from gress_ml.adapters.kafka.compacted import CompactedReader
+from gress_ml.adapters.kafka.control import CONTROL_TOPIC
+from gress_ml.adapters.kafka.control import Switches as Taker
 from gress_ml.engine.engine import _control as control
 
 _SWITCH = b"compression_ml.enabled"
@@ -39,13 +41,18 @@ class Switches(Target):
     def check(self, data: bytes) -> str:
         key, line, value = data.partition(b"\n")
         told: list[tuple[str, str]] = []
-        reader = ControlReader({}, lambda name, text: told.append((name, text)))
+        taker = Taker(lambda name, text: told.append((name, text)))
+        reader = CompactedReader({}, CONTROL_TOPIC, taker.take)
         reader._take(key or None, value if line else None)
         for name, text in told:
-            control(self._events.plan, name, text)
+            self._control(name, text)
         try:
             answer = self._events.check(self._good)
         finally:
-            control(self._events.plan, _SWITCH.decode(), "true")
+            self._control(_SWITCH.decode(), "true")
         require(answer == "decided", f"decisions go on: {answer}")
         return "told" if told else "ignored"
+
+    def _control(self, name: str, text: str) -> None:
+        for step in self._events.plan.steps:
+            control(step, name, text)

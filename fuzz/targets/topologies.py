@@ -15,7 +15,7 @@ from fuzz import bytes_mutation, json_mutation
 from fuzz.target import Target, require
 from gress_ml.engine.planning import build_plan
 from gress_ml.errors import ConfigError, ModelError, SchemaError
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.topology.document import MAX_BYTES
 from gress_ml.topology.load import load_topology
 from gress_ml.topology.topology import Topology
@@ -107,7 +107,7 @@ class Topologies(Target):
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._path = Path(self._folder.name) / "topology.yaml"
-        self._models = LocalRegistry(_ROOT / "models")
+        self._models = Registry(_ROOT / "models")
         self._kept: list[Any] = []  # predictors stay loaded while someone holds them
 
     def __exit__(self, *error: object) -> None:

@@ -18,7 +18,7 @@ from gress_ml.dwcp.training.extra import require_libraries
 from gress_ml.dwcp.training.train import Trained
 from gress_ml.dwcp.training.train import train as train_bundle
 from gress_ml.errors import GressError
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry, open_storage
 
 NAME = "compression-selector"
 
@@ -38,7 +38,9 @@ def train(
     ] = max(1, (os.cpu_count() or 1)),
     seed: Annotated[int, typer.Option(help="Seed of the transfers and of training.")] = 17,
     version: Annotated[str, typer.Option(help="Version to publish.")] = "1.0.0",
-    models: Annotated[Path, typer.Option(help="The registry's folder.")] = Path("models"),
+    models: Annotated[
+        str, typer.Option("--registry", "--models", envvar="GRESS_REGISTRY", help="The registry.")
+    ] = "models",
     alias: Annotated[
         str, typer.Option(help="Alias to point at the new version; empty for none.")
     ] = "champion",
@@ -74,9 +76,8 @@ def _samples(path: Path | None, plan: Plan, workers: int, console: Console) -> l
         return measure_samples(plan, workers)
 
 
-def _publish(folder: Path, trained: Trained, version: str, models: Path, alias: str) -> None:
-    models.mkdir(parents=True, exist_ok=True)
-    registry = LocalRegistry(models)
+def _publish(folder: Path, trained: Trained, version: str, models: str, alias: str) -> None:
+    registry = Registry(open_storage(models))
     registry.push(
         folder,
         NAME,

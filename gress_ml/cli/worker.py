@@ -9,16 +9,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
+from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
 from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.cli.logging import LogFormat, set_up_logging
 from gress_ml.engine.stores import open_models, open_stores
 from gress_ml.engine.supervisor import Supervisor
 from gress_ml.engine.worker import WorkerSettings
-from gress_ml.errors import ConfigError
+from gress_ml.errors import ConfigError, StoreUnavailable
 from gress_ml.topology.load import load_topology
 from gress_ml.topology.topology import Topology
+
+log = structlog.get_logger(__name__)
 
 
 class OffsetReset(StrEnum):
@@ -47,7 +51,7 @@ def worker(
 ) -> None:
     """Run a topology until SIGTERM or Ctrl-C; then drain, commit and leave the group."""
     set_up_logging(log_format, log_level)
-    topology = load_topology(file, open_models)
+    topology = _loaded(file)
     settings = WorkerSettings(
         KafkaSettings.from_env(bootstrap=kafka),
         http_host=http_host,
@@ -63,6 +67,20 @@ def worker(
             f"health pages cannot listen on {http_host}:{http_port}: {error.strerror}; "
             "choose another --http-port (0 takes a free one)"
         ) from None
+
+
+def _loaded(file: Path) -> Topology:
+    """The checked topology; a registry that is away is waited for. Raises ConfigError."""
+    patiently = Retrying(
+        retry=retry_if_exception_type(StoreUnavailable),
+        wait=wait_exponential(0.2, max=5.0),
+        before_sleep=lambda state: log.warning(
+            "waiting_for_models",
+            attempt=state.attempt_number,
+            reason=str(state.outcome and state.outcome.exception()),
+        ),
+    )
+    return patiently(load_topology, file, open_models)
 
 
 #: Events make and drop objects by the thousand and hardly ever a cycle: look for cycles rarely.

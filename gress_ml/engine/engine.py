@@ -12,15 +12,16 @@ import structlog
 
 from gress_ml.adapters.kafka.outlet import Outlet, OutletLostError
 from gress_ml.adapters.kafka.sink import Partition
+from gress_ml.engine.models import CurrentModels
 from gress_ml.engine.partition import PartitionRunner, Shell
 from gress_ml.engine.planning import build_plan, task_settings
 from gress_ml.engine.restoring import restored
 from gress_ml.metrics import QUEUE_DEPTH, REOPENINGS
 from gress_ml.ports import ModelStore
 from gress_ml.record import Record
-from gress_ml.runtime.plan import Plan
+from gress_ml.runtime.plan import Plan, Step
 from gress_ml.runtime.task import PartitionTask, Phase
-from gress_ml.topology.topology import Topology
+from gress_ml.topology.topology import Input, Topology
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class Engine:
         reopen: Callable[[Partition], Awaitable[None]],
     ) -> None:
         self.topology = topology
-        self._models = models
+        self.models = CurrentModels(models)
         self._shell = shell
         self._on_failure = on_failure
         self._reopen = reopen
@@ -59,6 +60,8 @@ class Engine:
         self._background: set[asyncio.Task[None]] = set()
         self._pauses: dict[Partition, _Pause] = {}
         self._switches: dict[str, str] = {}
+        #: Told when a partition was opened.
+        self.on_opened: Callable[[], None] = _nothing
 
     # --- BatchSink --------------------------------------------------------------------------------
 
@@ -89,12 +92,12 @@ class Engine:
             return running.task.expected
         outlet = self._outlets.pop(partition)  # at once: a revocation lets go of those that wait
         try:
-            plan, restored_at = await self._restored(partition, committed)
+            plan, restored_at = await self._current(partition, committed)
         except BaseException:
             await outlet.close()
             raise
-        for switch, value in self._switches.items():
-            _control(plan, switch, value)
+        for step in plan.steps:
+            self._set_switches(step)
         start = committed
         if plan.stateful:
             start = min(max(restored_at or 0, beginning), committed)
@@ -114,6 +117,7 @@ class Engine:
         self._tasks[partition] = asyncio.create_task(self._run(runner))
         log.info("partition_opened", topic=partition[0], partition=partition[1], offset=committed)
         gc.freeze()  # what lives as long as the partition is not looked at by every collection
+        self.on_opened()
         return start
 
     async def revoked(self, partitions: Collection[Partition]) -> None:
@@ -161,7 +165,23 @@ class Engine:
         """Set a run-time switch in every open partition and in those that will be opened."""
         self._switches[name] = value
         for runner in self._runners.values():
-            _control(runner.plan, name, value)
+            for step in {*runner.plan.steps, *runner.steps}:
+                _control(step, name, value)
+
+    @property
+    def runners(self) -> Sequence[PartitionRunner]:
+        """Of the partitions that are open."""
+        return [*self._runners.values()]
+
+    def input_of(self, runner: PartitionRunner) -> Input:
+        """The input that a runner's partition belongs to."""
+        return self._inputs[runner.partition[0]]
+
+    def replace(self, runner: PartitionRunner, steps: Sequence[Step]) -> None:
+        """Swap steps of a partition, between two batches."""
+        for step in steps:
+            self._set_switches(step)
+        runner.replace(steps)
 
     def measure(self) -> None:
         """Record what is sampled rather than counted."""
@@ -174,9 +194,24 @@ class Engine:
 
     # --- inside -----------------------------------------------------------------------------------
 
+    async def _current(self, partition: Partition, committed: int) -> tuple[Plan, int | None]:
+        """The partition's plan, of the models that the worker uses when it is done."""
+        while True:
+            adoptions = self.models.adoptions
+            plan, restored_at = await self._restored(partition, committed)
+            if plan.uses and self._shell.history is not None:
+                await self._shell.history.ready()
+            if adoptions == self.models.adoptions:
+                return plan, restored_at
+            plan.close()  # another version was adopted meanwhile
+
+    def _set_switches(self, step: Step) -> None:
+        for switch, value in self._switches.items():
+            _control(step, switch, value)
+
     async def _restored(self, partition: Partition, committed: int) -> tuple[Plan, int | None]:
         def build() -> Plan:
-            return build_plan(self.topology, self._inputs[partition[0]], self._models)
+            return build_plan(self.topology, self._inputs[partition[0]], self.models)
 
         shell = self._shell
         return await restored(
@@ -227,9 +262,13 @@ class _Pause:
         return self._length_s
 
 
-def _control(plan: Plan, switch: str, value: str) -> None:
+def _nothing() -> None:
+    pass
+
+
+def _control(step: Step, switch: str, value: str) -> None:
     """A value that an operator refuses changes nothing, and is told."""
     try:
-        plan.control(switch, value)
+        step.operator.control(switch, value)
     except ValueError as error:
         log.warning("switch_refused", switch=switch, reason=str(error))

@@ -18,12 +18,13 @@ from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.driving import Answers, drive
 from gress_ml.engine.effects import Effects
-from gress_ml.errors import BrokerUnavailable, StoreUnavailable
-from gress_ml.metrics import CHECKPOINT_DURATION, COMMITS, END_TO_END, EVENTS
+from gress_ml.engine.history import History
+from gress_ml.errors import BrokerUnavailable, SnapshotError, StoreUnavailable
+from gress_ml.metrics import CHECKPOINT_DURATION, COMMITS, END_TO_END, EVENTS, MODEL_RELOADS
 from gress_ml.operator import Lookup
 from gress_ml.ports import Clock, FeatureStore, SavedState, SnapshotStore
 from gress_ml.record import Record
-from gress_ml.runtime.plan import Plan, Result
+from gress_ml.runtime.plan import Plan, Result, Step
 from gress_ml.runtime.task import (
     Commit,
     Done,
@@ -48,6 +49,7 @@ class Shell:
     features: FeatureStore
     snapshots: SnapshotStore
     metrics: PrometheusMetrics
+    history: History | None = None
 
 
 class PartitionRunner:
@@ -76,6 +78,8 @@ class PartitionRunner:
         self._background: set[asyncio.Future[Any]] = set()
         self._failure: BaseException | None = None
         self._taken: SavedState | None = None
+        self._waiting: dict[str, Step] = {}  # to be swapped in before the next batch
+        self._untold = plan.uses  # whose decisions the history does not know yet
         self._log = log.bind(topic=partition[0], partition=partition[1])
 
     # --- told from outside ------------------------------------------------------------------------
@@ -84,6 +88,19 @@ class PartitionRunner:
         """Records came."""
         self._shell.metrics.record(EVENTS, len(records), (self.partition[0],))
         self.task.receive(records, self._now())
+        self._wake()
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The steps that the next batch will run."""
+        return [self._waiting.get(step.name, step) for step in self.plan.steps]
+
+    def replace(self, steps: Sequence[Step]) -> None:
+        """Swap these in, all of them between the same two batches."""
+        for step in steps:
+            if step.name in self._waiting:
+                self._waiting[step.name].operator.close()
+            self._waiting[step.name] = step
         self._wake()
 
     def drain(self) -> None:
@@ -96,6 +113,8 @@ class PartitionRunner:
         for background in self._background:
             background.cancel()
         self._stop_alarm()
+        for step in self._waiting.values():
+            step.operator.close()
         self.plan.close()
         await self._outlet.close()
 
@@ -104,6 +123,8 @@ class PartitionRunner:
     async def run(self) -> None:
         """Perform what the task says until it is done."""
         while self._failure is None:
+            if self._waiting:
+                self._swap()
             match self.task.next(self._now()):
                 case RunBatch() as batch:
                     await self._run_batch(batch)
@@ -123,17 +144,41 @@ class PartitionRunner:
                     return
         raise self._failure
 
+    def _swap(self) -> None:
+        steps, self._waiting = self._waiting, {}
+        try:
+            self.plan.replace(steps)
+        except SnapshotError as error:
+            for step in steps.values():
+                step.operator.close()
+            for use in dict.fromkeys(use for step in steps.values() for use in step.uses):
+                self._shell.metrics.record(MODEL_RELOADS, 1, (use.model, "failed"))
+            self._log.error("model_not_swapped", steps=[*steps], reason=str(error))
+            return
+        self._untold = self.plan.uses
+        self._log.info("model_swapped", steps=[*steps], offset=self.task.position)
+
     async def _run_batch(self, batch: RunBatch) -> None:
         result = await self._decide(batch)
         if batch.replay:
             self.task.replayed(batch.end)
             return
+        self._tell(batch, result)
         settled = await self._effects.perform(
             self.partition, batch.records, result, self._dead_topic
         )
         self.task.launched(batch.end, _size_of(result))
         self._background.add(settled)
         settled.add_done_callback(partial(self._settled, batch))
+
+    def _tell(self, batch: RunBatch, result: Result) -> None:
+        """Add to the outputs who decides from here on, when that is new."""
+        if self._untold and self._shell.history is not None:
+            first = batch.records[0].offset
+            told = self._shell.history.records(self.partition, first, self._untold)
+            if told is not None:
+                result.produced.append(told)
+        self._untold = ()
 
     async def _decide(self, batch: RunBatch) -> Result:
         flow = self.plan.run(*self.partition, batch.records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
@@ -35,7 +36,7 @@ async def restored(
     for the one before it: state is a function of the log, so an older one costs time, not results.
     A store that does not answer is waited for.
     """
-    plan = build()
+    plan = await asyncio.to_thread(build)  # may load models, from another machine
     if not plan.stateful:
         return plan, None
     for offset in await _patiently(snapshots.offsets, topology, *partition):
@@ -47,7 +48,7 @@ async def restored(
         except SnapshotError as error:
             _refuse(metrics, partition, offset, error)
             plan.close()
-            plan = build()  # some of its steps may have the state already
+            plan = await asyncio.to_thread(build)  # some of its steps may have the state already
         else:
             log.info("state_restored", topic=partition[0], partition=partition[1], at=offset)
             return plan, offset

@@ -10,8 +10,7 @@ from gress_ml.adapters.memory import MemoryFeatures
 from gress_ml.adapters.redis import RedisFeatures, RedisSettings
 from gress_ml.adapters.snapshots import FolderSnapshots
 from gress_ml.ports import FeatureStore, ModelStore, SnapshotStore
-from gress_ml.registry.local import LocalRegistry
-from gress_ml.registry.model_file import ModelFile
+from gress_ml.registry import ModelFile, Registry, open_storage
 from gress_ml.topology.ml import FeatureStoreSpec, MlSpec
 from gress_ml.topology.topology import Topology
 
@@ -35,10 +34,11 @@ def open_stores(topology: Topology) -> Stores:
     )
 
 
-def open_models(ml: MlSpec, project: Path) -> LocalRegistry:
-    """The registry in ``base_path``, with the enabled single files of ``models:``.
+def open_models(ml: MlSpec, project: Path) -> Registry:
+    """The registry that ``model_registry`` names, with the enabled single files of ``models:``.
 
-    Relative paths start at the project folder. Raises ModelError.
+    Relative paths start at the project folder. Nothing is asked of an object store yet. Raises
+    ModelError, ConfigError.
     """
     files = [
         ModelFile(
@@ -52,7 +52,9 @@ def open_models(ml: MlSpec, project: Path) -> LocalRegistry:
         for model in ml.models
         if model.enabled
     ]
-    return LocalRegistry(project / ml.model_registry.base_path, files)
+    spec = ml.model_registry
+    place = project / spec.address if spec.type == "local" else spec.address
+    return Registry(open_storage(place, spec.s3_region), files)
 
 
 def open_features(spec: FeatureStoreSpec) -> FeatureStore:

@@ -15,7 +15,10 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.committer import GroupCommitter
-from gress_ml.adapters.kafka.control import ControlReader
+from gress_ml.adapters.kafka.compacted import CompactedReader
+from gress_ml.adapters.kafka.control import CONTROL_TOPIC, Switches
+from gress_ml.adapters.kafka.decided import ensure_topic
+from gress_ml.adapters.kafka.models import MODELS_TOPIC
 from gress_ml.adapters.kafka.outlet import Outlets
 from gress_ml.adapters.kafka.producer import OutputProducer
 from gress_ml.adapters.kafka.settings import KafkaSettings
@@ -26,8 +29,10 @@ from gress_ml.adapters.kafka.transport import Consumer
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import DRAIN_S, Engine
+from gress_ml.engine.history import History
 from gress_ml.engine.http import HttpServer
 from gress_ml.engine.partition import Shell
+from gress_ml.engine.reloading import Reloader
 from gress_ml.engine.stores import Stores
 from gress_ml.errors import BrokerUnavailable
 from gress_ml.metrics import CONSUMER_LAG
@@ -102,6 +107,8 @@ class Worker:
         self.producer = OutputProducer(settings.kafka.client, self._clock)
         self.app = self._new_app()
         self.engine = Engine(topology, stores.models, self._shell(), self._fail, self._reopen)
+        self._reloader = Reloader(self.engine, self.metrics)
+        self.engine.on_opened = self._reloader.look
         self.app.batch_sink = self.engine
         port = settings.http_port
         self.http = HttpServer(settings.http_host, port or 0, self.metrics, self.status)
@@ -118,7 +125,12 @@ class Worker:
                 return
             life.push_async_callback(self.producer.stop)
             life.push_async_callback(self._stores.features.close)
-            for background in (self._sample(), self._control().run()):
+            for background in (
+                self._sample(),
+                self._control().run(),
+                self._announcements().run(),
+                self._reloader.run(),
+            ):
                 await life.enter_async_context(_beside(background))
             await self._until_stopped()
         if self._failure is not None:
@@ -223,6 +235,11 @@ class Worker:
             features=self._stores.features,
             snapshots=self._stores.snapshots,
             metrics=self.metrics,
+            history=History(
+                self.topology.name,
+                self._clock,
+                lambda: ensure_topic(self._settings.kafka.client),
+            ),
         )
 
     def _outlets(self) -> Outlets:
@@ -237,8 +254,13 @@ class Worker:
     async def _commit(self, offsets: Mapping[Partition, int]) -> None:
         await cast(Consumer, self.app.consumer).commit_batches(offsets)
 
-    def _control(self) -> ControlReader:
-        return ControlReader(self._settings.kafka.client, self.engine.switch)
+    def _control(self) -> CompactedReader:
+        switches = Switches(self.engine.switch)
+        return CompactedReader(self._settings.kafka.client, CONTROL_TOPIC, switches.take)
+
+    def _announcements(self) -> CompactedReader:
+        client = self._settings.kafka.client
+        return CompactedReader(client, MODELS_TOPIC, self._reloader.announced)
 
     async def _sample(self) -> None:
         while True:

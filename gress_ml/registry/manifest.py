@@ -46,6 +46,11 @@ def read_manifest(folder: Path, limits: Limits) -> Manifest:
         ) from error
 
 
+def manifest_text(manifest: Manifest) -> str:
+    """A manifest as the file that lies in a bundle."""
+    return manifest.model_dump_json(indent=2) + "\n"
+
+
 def derive_manifest(
     folder: Path, name: str, version: str, limits: Limits, *, strict: bool = True
 ) -> Manifest:
@@ -108,12 +113,17 @@ def read_fingerprint(folder: Path, files: Mapping[Role, FileEntry]) -> str:
 
 def read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file. Raises ModelCorrupt."""
+    return parse_object(str(path), path.read_bytes())
+
+
+def parse_object(place: str, data: bytes) -> dict[str, Any]:
+    """An object from the text of a JSON file. Raises ModelCorrupt."""
     try:
-        value = from_json(path.read_bytes())
+        value = from_json(data)
     except (ValueError, RecursionError) as error:  # RecursionError: nested without end
-        raise ModelCorrupt(f"{path}: expected JSON, found: {error}.") from error
+        raise ModelCorrupt(f"{place}: expected JSON, found: {error}.") from error
     if not isinstance(value, dict):
-        raise ModelCorrupt(f"{path}: expected a JSON object, found {type(value).__name__}.")
+        raise ModelCorrupt(f"{place}: expected a JSON object, found {type(value).__name__}.")
     return value
 
 

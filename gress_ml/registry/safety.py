@@ -53,11 +53,22 @@ def refuse_pickle(path: Path) -> None:
     if path.is_file():
         with path.open("rb") as file:
             head = file.read(8)
-    if path.suffix.lower() in PICKLE_ENDINGS or is_pickle(head):
-        raise ModelCorrupt(
-            f"{path}: expected ONNX, TFLite or JSON, found a pickle. A pickle can run any code "
-            "when it is loaded, so none ever is: export the model to ONNX or TFLite."
-        )
+    refuse_pickle_name(str(path))
+    if is_pickle(head):
+        raise _pickle(str(path))
+
+
+def refuse_pickle_name(where: str) -> None:
+    """Raises ModelCorrupt when the ending is that of a pickle."""
+    if where.lower().endswith(tuple(PICKLE_ENDINGS)):
+        raise _pickle(where)
+
+
+def _pickle(where: str) -> ModelCorrupt:
+    return ModelCorrupt(
+        f"{where}: expected ONNX, TFLite or JSON, found a pickle. A pickle can run any code "
+        "when it is loaded, so none ever is: export the model to ONNX or TFLite."
+    )
 
 
 def is_pickle(head: bytes) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gress_ml.batch import Array, Batch, concat
+from gress_ml.bundle import ModelUse
 from gress_ml.errors import OperatorError
 from gress_ml.metrics import Measure
 from gress_ml.operator import Lookup, Operator, Output, Rejected, Snapshot, Write
@@ -32,6 +33,7 @@ class Step:
     name: str
     operator: Operator[Any]
     source: str
+    uses: tuple[ModelUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,26 @@ class Plan:
         for step in self.steps:
             if step.name in saved:
                 step.operator.restore(Snapshot(*saved[step.name]))
+
+    @property
+    def uses(self) -> tuple[ModelUse, ...]:
+        """The models that the steps use."""
+        return tuple(dict.fromkeys(use for step in self.steps for use in step.uses))
+
+    def replace(self, steps: Mapping[str, Step]) -> None:
+        """Put these in the place of the steps of their names, all at once, between two batches.
+
+        Each goes on with the state of the one before it, which is closed. Raises SnapshotError;
+        then nothing has changed.
+        """
+        old = [step for step in self.steps if step.name in steps]
+        for step in old:
+            state = step.operator.snapshot()
+            if state is not None:
+                steps[step.name].operator.restore(state)
+        self.steps = tuple(steps.get(step.name, step) for step in self.steps)
+        for step in old:
+            step.operator.close()
 
     def close(self) -> None:
         """Close every operator."""

@@ -14,7 +14,7 @@ from gress_ml.bundle import Bundle
 from gress_ml.errors import ModelNotFound
 from gress_ml.operator import Context, Lookup, Operator, Output, Write
 from gress_ml.ports import ModelStore
-from gress_ml.registry.local import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.schema import Columns
 from gress_ml.testing.rows import Row, batch_of, rows_of
 
@@ -85,7 +85,7 @@ class Harness:
         store: Rows | None = None,
         key: str | None = None,
     ) -> None:
-        models: ModelStore = NoModels() if models_dir is None else LocalRegistry(models_dir)
+        models: ModelStore = NoModels() if models_dir is None else Registry(models_dir)
         self.operator = operator_class(operator_class.Config.model_validate(config))
         self.operator.open(Context(models, topology="test", step="step"))
         self.columns = columns

@@ -13,7 +13,7 @@ import numpy as np
 from gress_ml.batch import Batch
 from gress_ml.operator import Context, Example, Operator, Output
 from gress_ml.ports import ModelStore
-from gress_ml.registry.local import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.schema import Columns
 from gress_ml.testing.harness import NoModels, run_batch
 from gress_ml.testing.rows import batch_of
@@ -32,7 +32,7 @@ class Subject:
             return NoModels()
         file = sys.modules[self.operator_class.__module__].__file__
         assert file is not None
-        return LocalRegistry(Path(file).parent / self.example.models)
+        return Registry(Path(file).parent / self.example.models)
 
     def fresh(self) -> Operator[Any]:
         """A new operator with the example's config, open."""

@@ -6,6 +6,7 @@ Every key is typed, and every key is honoured or refused. What this version cann
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -14,18 +15,33 @@ from pydantic import BaseModel, Field
 from gress_ml.duration import Duration
 from gress_ml.topology.block import Block
 
+#: What S3 and GCS both take (and S3 of old).
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
+
 
 class ModelRegistrySpec(Block):
     """Where model bundles live."""
 
     type: Literal["local", "s3", "gcs"] = "local"
-    """Kind of storage. This version supports `local`."""
+    """Kind of storage: a folder, S3 or what speaks its protocol, or Google Cloud Storage."""
     base_path: str = "models"
-    """Folder of the registry; a relative path starts at the project folder."""
+    """Folder of the registry. A relative path starts at the project folder; in a bucket, at its
+    top."""
     s3_bucket: str | None = None
     """Bucket, used when `type` is `s3`."""
     s3_region: str | None = None
-    """Region of the bucket, used when `type` is `s3`."""
+    """Region of the bucket, used when `type` is `s3`; the environment's unless given."""
+    gcs_bucket: str | None = None
+    """Bucket, used when `type` is `gcs`."""
+
+    @property
+    def address(self) -> str:
+        """The folder, or the address of the folder in its bucket."""
+        if self.type == "local":
+            return self.base_path
+        scheme, bucket = {"s3": ("s3", self.s3_bucket), "gcs": ("gs", self.gcs_bucket)}[self.type]
+        parts = [part for part in self.base_path.split("/") if part not in ("", ".")]
+        return f"{scheme}://{'/'.join([bucket or '', *parts])}"
 
 
 class ModelSpec(Block):
@@ -158,12 +174,24 @@ class MlSpec(Block):
 
 def unsupported(ml: MlSpec) -> Iterator[tuple[tuple[str, str], str]]:
     """What is switched on and not supported by this version: path within the block, and what."""
-    if ml.model_registry.type != "local":
-        yield ("model_registry", "type"), f"a model registry of type {ml.model_registry.type!r}"
     if ml.online_learning.enabled:
         yield ("online_learning", "enabled"), "online learning"
     if ml.ab_testing.enabled:
         yield ("ab_testing", "enabled"), "A/B testing"
+
+
+def registry_faults(spec: ModelRegistrySpec) -> Iterator[tuple[str, str, str]]:
+    """What of a model registry's keys does not fit together: key, message, hint."""
+    bucket = f"{spec.type}_bucket"
+    if spec.type != "local" and not getattr(spec, bucket):
+        yield "type", f"a model registry of type {spec.type!r} needs {bucket}", f"set {bucket}"
+    for key in ("s3_bucket", "gcs_bucket"):
+        value = getattr(spec, key)
+        if value is not None and not _BUCKET.fullmatch(value):
+            expected = "expected letters, digits, dots, dashes and underscores"
+            yield key, f"{value!r} is not the name of a bucket: {expected}", ""
+    if spec.type != "local" and ".." in spec.base_path.split("/"):
+        yield "base_path", f"{spec.base_path!r} leads out of the bucket", ""
 
 
 def ml_defaults(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gress_ml.operator import BatchPolicy
 from gress_ml.topology.draft import Draft
-from gress_ml.topology.ml import unsupported
+from gress_ml.topology.ml import registry_faults, unsupported
 from gress_ml.topology.topology import Settings
 
 UNSUPPORTED = "not supported by this version"
@@ -33,6 +33,8 @@ def _check_ml(draft: Draft) -> None:
     ml = draft.spec.ml
     for path, what in unsupported(ml):
         draft.at_value(("ml", *path), f"{what} is {UNSUPPORTED}")
+    for key, message, hint in registry_faults(ml.model_registry):
+        draft.at_value(("ml", "model_registry", key), message, hint)
     if not ml.enabled and draft.spec.steps:
         hint = "set it to true, or take the steps away"
         draft.at_value(("ml", "enabled"), "ml is switched off, so no step could run", hint)

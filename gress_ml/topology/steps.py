@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gress_ml.errors import GressError, ModelError, SchemaError
+from gress_ml.errors import GressError, ModelError, SchemaError, StoreUnavailable
 from gress_ml.operator import Context, Operator, OperatorConfig
 from gress_ml.ports import ModelStore
 from gress_ml.schema import Columns
@@ -179,6 +179,8 @@ class StepChecker:
             return self._follow(site, step, operator, columns, streams)
         except _Unopened:
             return frozenset()
+        except StoreUnavailable:  # no fault of the file, and it may pass
+            raise
         except GressError as error:
             site.fault(error)
         except Exception as error:  # noqa: BLE001, RUF100 - a bug of an operator is a finding

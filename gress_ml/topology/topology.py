@@ -42,6 +42,12 @@ class Step:
     source: str
     reads: frozenset[str] = frozenset()
 
+    def open(self, models: ModelStore, topology: str) -> AnyOperator:
+        """A new operator, opened. Raises ModelError, SchemaError."""
+        operator = self.operator_class(self.config)
+        operator.open(Context(models, topology, self.name))
+        return operator
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -129,8 +135,7 @@ class Topology:
         built: list[tuple[Step, AnyOperator]] = []
         with ExitStack() as opened:
             for step in self.steps_of(input_name):
-                operator = step.operator_class(step.config)
-                operator.open(Context(models, self.name, step.name))
+                operator = step.open(models, self.name)
                 opened.callback(operator.close)
                 built.append((step, operator))
             opened.pop_all()

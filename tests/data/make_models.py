@@ -26,7 +26,7 @@ import onnx
 import tensorflow as tf
 from onnx import TensorProto, helper
 
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 
 MODELS = Path(__file__).parent / "models"
 FEATURES = ("rtt_ms", "bandwidth_mbps", "hde_compression_ratio", "hde_delta_hit_rate")
@@ -170,15 +170,13 @@ def main() -> None:
         "tiny-net": {"model.tflite": net_bytes, "label_encoder.json": labels},
         "tiny-inputs": {"model.onnx": several_inputs().SerializeToString()},
     }
-    registry = LocalRegistry(MODELS)
+    registry = Registry(MODELS)
     for name, files in bundles.items():
         with tempfile.TemporaryDirectory() as folder:
             for file, data in files.items():
                 (Path(folder) / file).write_bytes(data)
             registry.push(Path(folder), name, "1.0.0", created="2026-11-21T00:00:00Z")
             registry.alias(name, "champion", "1.0.0")
-    for lock in MODELS.glob("*/.lock"):
-        lock.unlink()
 
 
 if __name__ == "__main__":

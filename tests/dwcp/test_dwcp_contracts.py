@@ -16,7 +16,7 @@ from gress_ml.dwcp.events import DECISION, HISTORY_FIELDS, OUTCOME, SCHEMAS, TRA
 from gress_ml.dwcp.transfers import failure_of
 from gress_ml.features import FeatureSet
 from gress_ml.record import FileRecord
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.runtime.decode import Decoder
 from gress_ml.runtime.encode import encode_rows
 from gress_ml.topology.load import load_topology
@@ -135,7 +135,7 @@ def test_our_transfers_and_outcomes_keep_the_contract(samples: list[Any]) -> Non
 
 
 def test_our_decisions_keep_the_contract(samples: list[Any]) -> None:
-    store = LocalRegistry(ROOT / "models")
+    store = Registry(ROOT / "models")
     topology = load_topology(ROOT / "topologies" / "compression_selector.yaml", store)
     (output,) = topology.outputs
     experiment = {"experiment", "variant", "propensity"}

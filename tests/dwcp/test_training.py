@@ -15,7 +15,7 @@ from gress_ml.dwcp.training.extra import ExtraMissingError, library
 from gress_ml.dwcp.training.table import Table, table_of
 from gress_ml.dwcp.training.train import ParityError, reference_of, require_parity
 from gress_ml.features import FeatureSet
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 
 PLAN = Plan(vms=4, transfers_per_vm=10, least_bytes=8192, most_bytes=32 << 10)
 SEVENTEEN = [
@@ -51,7 +51,7 @@ def test_the_features_are_the_seventeen_in_their_order() -> None:
 
 
 def test_the_published_model_was_trained_on_these_features() -> None:
-    bundle = LocalRegistry(Path(__file__).parents[2] / "models").find("compression-selector")
+    bundle = Registry(Path(__file__).parents[2] / "models").find("compression-selector")
     fingerprint = FeatureSet(feature_spec()).vector.fingerprint
     assert bundle.manifest.feature_fingerprint == fingerprint
     assert bundle.manifest.classes == ALGORITHMS

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from gress_ml.bundle import Bundle
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 
 DATA = Path(__file__).parent.parent / "data"
 MODELS = DATA / "models"
@@ -27,4 +27,4 @@ def rows() -> npt.NDArray[np.float32]:
 @pytest.fixture
 def bundle() -> Callable[[str], Bundle]:
     """A committed bundle by name."""
-    return lambda name: LocalRegistry(MODELS).find(name)
+    return lambda name: Registry(MODELS).find(name)

@@ -15,7 +15,7 @@ from gress_ml.inference.graph import Array, Tensor, fit
 from gress_ml.inference.onnx import OnnxGraph
 from gress_ml.inference.stable import FixedBlocks, stable
 from gress_ml.inference.tflite import TfliteGraph
-from gress_ml.registry import LocalRegistry, ModelFile
+from gress_ml.registry import ModelFile, Registry
 
 DATA = Path(__file__).parent.parent / "data"
 GRAPHS = DATA / "graphs"
@@ -26,7 +26,7 @@ FOUR = ("a", "b", "c", "d")
 def load(name: str, classes: tuple[str, ...] = FOUR, tmp: Path = GRAPHS) -> object:
     kind = "tflite" if name.endswith(".tflite") else "onnx"
     files = [ModelFile("graph", "1", kind, GRAPHS / name)]
-    return load_predictor(LocalRegistry(tmp, files).find("graph"), Options(classes=classes))
+    return load_predictor(Registry(tmp, files).find("graph"), Options(classes=classes))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from gress_ml.bundle import Bundle
 from gress_ml.errors import ModelCorrupt, ModelError
 from gress_ml.inference import Gpu, Options, Weights, load_predictor, warm_up
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 
 MODELS = Path(__file__).parent.parent / "data" / "models"
 Find = Callable[[str], Bundle]
@@ -93,7 +93,7 @@ def test_weights_that_mean_nothing_are_refused(weights: tuple[float, float]) -> 
 @given(cuts=st.lists(st.integers(0, 300), max_size=6), name=st.sampled_from(["selector", "net"]))
 def test_the_cut_never_shows_in_the_answer(cuts: list[int], name: str) -> None:
     """Bit for bit, not within a tolerance: a tie must not be decided by the batch."""
-    predictor = load_predictor(LocalRegistry(MODELS).find(f"tiny-{name}"))
+    predictor = load_predictor(Registry(MODELS).find(f"tiny-{name}"))
     rows = np.random.default_rng(1).normal(0, 100, (300, 4)).astype(np.float32)
     edges = [0, *sorted(cuts), 300]
     parts = [predictor.predict(rows[a:b]) for a, b in itertools.pairwise(edges)]
@@ -206,7 +206,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, options: Options | None = None) -> object:
-    return load_predictor(LocalRegistry(folder).open_folder(folder), options)
+    return load_predictor(Registry(folder).open_folder(folder), options)
 
 
 @pytest.mark.parametrize(

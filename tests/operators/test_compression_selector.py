@@ -22,7 +22,7 @@ from gress_ml import (
 from gress_ml.dwcp.features import feature_spec
 from gress_ml.errors import ModelNotFound
 from gress_ml.features import FeatureSet
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml_operators.compression_selector import (
     CompressionSelector,
     CompressionSelectorConfig,
@@ -54,7 +54,7 @@ class Failing:
 
 def selector(**config: Any) -> CompressionSelector:
     operator = CompressionSelector(CompressionSelectorConfig(**config))
-    operator.open(Context(LocalRegistry(MODELS)))
+    operator.open(Context(Registry(MODELS)))
     return operator
 
 

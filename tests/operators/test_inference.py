@@ -17,7 +17,7 @@ from gress_ml.errors import ModelError, ModelNotFound, SchemaError
 from gress_ml.features import FeatureSet
 from gress_ml.metrics import BATCH_SIZE, INFERENCE_ERRORS, INFERENCE_LATENCY, PREDICTIONS
 from gress_ml.operator import BatchPolicy, Context, Output
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.schema import Column, ColumnType, columns_of
 from gress_ml_operators.inference import Inference, InferenceConfig
 
@@ -25,9 +25,9 @@ MODELS = Path(__file__).parent.parent / "data" / "models"
 FEATURES = columns_of([Column("features", ColumnType.VECTOR)])
 
 
-def opened(config: Mapping[str, Any], registry: LocalRegistry | None = None) -> Inference:
+def opened(config: Mapping[str, Any], registry: Registry | None = None) -> Inference:
     operator = Inference(InferenceConfig.model_validate(config))
-    operator.open(Context(registry or LocalRegistry(MODELS)))
+    operator.open(Context(registry or Registry(MODELS)))
     return operator
 
 
@@ -267,7 +267,7 @@ def test_features_made_otherwise_than_in_training_are_refused(
     shutil.copytree(MODELS / "tiny-selector" / "1.0.0", folder)
     (folder / "manifest.json").unlink()
     (folder / "feature_schema.json").write_text(json.dumps(schema(*NAMES)))
-    registry = LocalRegistry(tmp_path / "models")
+    registry = Registry(tmp_path / "models")
     registry.push(folder, "selector", "1.0.0")
     operator = opened({"model": "selector@latest"}, registry)
 

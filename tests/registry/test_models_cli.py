@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from places import Place
 from typer.testing import CliRunner, Result
 
 from gress_ml.cli.models import app
 from gress_ml.errors import ModelError, ModelNotFound
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 
 
-def gress(models: Path, *arguments: str) -> Result:
+def gress(models: Path | str, *arguments: str) -> Result:
     result = CliRunner().invoke(app, [*arguments, "--models", str(models)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -28,7 +30,7 @@ def models(tmp_path: Path, files: Path) -> Path:
 
 
 def test_push_publishes_with_aliases_and_tags(models: Path) -> None:
-    registry = LocalRegistry(models)
+    registry = Registry(models)
     assert registry.find("selector").version == "1.9.0"
     latest = registry.find("selector", "latest").manifest
     assert latest.tags == {"env": "test"}
@@ -54,7 +56,7 @@ def test_alias_moves(models: Path) -> None:
     assert gress(models, "alias", "selector", "champion", "latest").output == (
         "selector@champion is 1.10.0\n"
     )
-    assert LocalRegistry(models).find("selector").version == "1.10.0"
+    assert Registry(models).find("selector").version == "1.10.0"
 
 
 def test_verify_fails_when_a_file_changed(models: Path) -> None:
@@ -75,3 +77,43 @@ def test_what_is_wrong_is_an_error_of_ours(models: Path, files: Path) -> None:
         gress(models, "push", str(files), "selector", "1.9")
     with pytest.raises(ModelError, match="expected KEY=VALUE"):
         gress(models, "push", str(files), "selector", "2", "--tag", "env")
+
+
+def test_rollback_diff_history_and_pull(models: Path, files: Path, tmp_path: Path) -> None:
+    gress(models, "alias", "selector", "champion", "1.10.0")
+    assert gress(models, "rollback", "selector").output == "selector@champion is 1.9.0 again\n"
+    lines = gress(models, "history", "selector").output.splitlines()
+    moves = [line.split()[1:] for line in lines[1:]]
+    assert moves == [
+        ["champion", "1.9.0"],
+        ["champion", "1.9.0", "1.10.0"],
+        ["champion", "1.10.0", "1.9.0", "rollback"],
+    ]
+    (files / "metadata.json").write_text('{"changed": true}')
+    gress(models, "push", str(files), "selector", "2.0.0", "--tag", "env=new")
+    lines = gress(models, "diff", "selector@1.10.0", "selector@latest").output.splitlines()
+    assert {line.split()[0] for line in lines[1:]} >= {"metadata.json", "tags"}
+    assert "trees.onnx" not in "\n".join(lines)
+    assert gress(models, "diff", "selector", "selector").output == "no difference\n"
+    target = tmp_path / "pulled"
+    assert gress(models, "pull", "selector@1.9.0", str(target)).output.startswith("selector 1.9.0")
+    assert (target / "trees.onnx").exists()
+
+
+def test_the_registry_comes_from_the_environment(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRESS_REGISTRY", str(models))
+    assert "1.10.0" in CliRunner().invoke(app, ["list", "selector"]).output
+
+
+def test_a_registry_in_a_bucket_is_used_the_same(
+    place_of: Callable[[str], Place], files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRESS_CACHE", str(tmp_path / "copies"))
+    for kind in ("s3", "gs"):
+        address = place_of(kind).address
+        output = gress(address, "push", str(files), "selector", "1", "--alias", "champion").output
+        assert output == (f"selector 1.0.0 is published as champion: {address}/selector/1.0.0\n")
+        assert "trees.onnx" in gress(address, "show", "selector").output
+        assert gress(address, "verify").output == "1 of 1 bundles are whole\n"

@@ -26,7 +26,7 @@ from gress_ml.adapters.prometheus import MOST_SERIES, OTHER, PrometheusMetrics
 from gress_ml.errors import ModelCorrupt
 from gress_ml.inference.onnx import OnnxGraph
 from gress_ml.metrics import DEAD_LETTERS
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 
 CODECS = {
     "gzip": DefaultRecordBatch.CODEC_GZIP,
@@ -108,7 +108,7 @@ def test_weights_beside_a_model_are_no_part_of_its_bundle(tmp_path: Path) -> Non
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.onnx").write_bytes(external_model("weights.bin"))
-    registry = LocalRegistry(tmp_path / "registry")
+    registry = Registry(tmp_path / "registry")
     published = registry.push(folder, "model", "1.0.0").folder
     (published / "weights.bin").write_bytes(bytes(16))
     with pytest.raises(ModelCorrupt, match="expected only the files of"):
@@ -119,4 +119,4 @@ def test_json_that_is_nested_without_end_is_a_fault_of_the_bundle(tmp_path: Path
     (tmp_path / "model.onnx").write_bytes(b"x")
     (tmp_path / "label_encoder.json").write_text("[" * 200_000)
     with pytest.raises(ModelCorrupt, match="expected JSON"):
-        LocalRegistry(tmp_path / "registry").open_folder(tmp_path)
+        Registry(tmp_path / "registry").open_folder(tmp_path)

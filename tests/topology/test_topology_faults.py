@@ -189,11 +189,25 @@ FAULTS = {
         "",
     ),
     "ml off": ("ml:", "ml:\n  enabled: false", (37, 12), "switched off", ""),
-    "unsupported registry": (
+    "registry without a bucket": (
         "ml:",
         "ml:\n  model_registry: {type: s3}",
         (37, 26),
-        "not supported by this version",
+        "a model registry of type 's3' needs s3_bucket",
+        "set s3_bucket",
+    ),
+    "registry with a bad bucket": (
+        "ml:",
+        "ml:\n  model_registry: {type: gcs, gcs_bucket: a/b}",
+        (37, 43),
+        "'a/b' is not the name of a bucket",
+        "",
+    ),
+    "registry out of its bucket": (
+        "ml:",
+        "ml:\n  model_registry: {type: s3, s3_bucket: models, base_path: ../x}",
+        (37, 60),
+        "leads out of the bucket",
         "",
     ),
     "online learning": (

@@ -148,3 +148,14 @@ def test_the_address_of_redis_is_not_in_the_settings_text(valid: str, load: Load
     text = valid + "  feature_store: {backend: redis, redis_addr: '${ADDR}'}\n"
     topology = load(text, {"ADDR": "redis://:hunter2@here:1"})
     assert "hunter2" not in repr(topology)
+
+
+def test_a_registry_is_addressed_in_its_bucket() -> None:
+    for keys, address in (
+        ({"base_path": "./models"}, "./models"),
+        ({"type": "s3", "s3_bucket": "bkt", "base_path": "./models"}, "s3://bkt/models"),
+        ({"type": "s3", "s3_bucket": "bkt", "base_path": "/a//b/"}, "s3://bkt/a/b"),
+        ({"type": "gcs", "gcs_bucket": "bkt", "base_path": "."}, "gs://bkt"),
+        ({"type": "gcs", "gcs_bucket": "bkt"}, "gs://bkt/models"),
+    ):
+        assert MlSpec.model_validate({"model_registry": keys}).model_registry.address == address

@@ -1,29 +1,33 @@
-"""LocalRegistry: model bundles in a folder, ``<name>/<version>/``, with aliases beside them."""
+"""Registry: model bundles in a storage, ``<name>/<version>/``, with their aliases beside them."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gress_ml.atomic import locked, new_folder, replace_file
+from gress_ml.atomic import new_folder
 from gress_ml.bundle import MANIFEST, Bundle, Manifest
 from gress_ml.errors import ModelCorrupt, ModelError, ModelNotFound
+from gress_ml.registry.cache import Cache
+from gress_ml.registry.changes import AliasLog, Change
 from gress_ml.registry.manifest import (
     derive_manifest,
+    manifest_text,
     read_fingerprint,
     read_json,
     read_manifest,
 )
 from gress_ml.registry.model_file import ModelFile, bundle_of
+from gress_ml.registry.publish import publish
 from gress_ml.registry.safety import Limits, check, inside, refuse_pickle
+from gress_ml.registry.storage import Folder, Storage
 from gress_ml.registry.version import Version
 
-ALIASES = "aliases.json"
 LATEST = "latest"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", re.ASCII)
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
@@ -36,21 +40,29 @@ class Entry:
     name: str
     version: Version
     aliases: tuple[str, ...] = ()
-    folder: Path = field(default_factory=Path)
+    where: str = ""  # for people
 
 
-class LocalRegistry:
-    """A ``ModelStore`` on a folder. A published version never changes; aliases move.
+class Registry:
+    """A ``ModelStore`` on a folder or a storage. A published version never changes; aliases move.
+
+    Bundles of a folder are opened in place; those of an object store are copied to this machine
+    once, into the cache. Either way every checksum is held against the manifest before use.
 
     ``files`` are model files outside the folder (the ml block's ``models:``). A file that is the
     only or newest one of its name answers to ``champion`` when no alias says otherwise.
     """
 
     def __init__(
-        self, root: Path, files: Sequence[ModelFile] = (), limits: Limits | None = None
+        self,
+        root: Path | Storage,
+        files: Sequence[ModelFile] = (),
+        limits: Limits | None = None,
+        cache: Path | None = None,
     ) -> None:
-        self._root = root
+        self._storage = Folder(root) if isinstance(root, Path) else root
         self._limits = limits or Limits()
+        self._cache = Cache(self._storage, self._limits, cache)
         self._files: dict[str, dict[Version, ModelFile]] = {}
         for file in files:
             self._add_file(file)
@@ -73,11 +85,11 @@ class LocalRegistry:
         return Bundle(folder, derive_manifest(folder, name, version, self._limits, strict=False))
 
     def resolve(self, name: str, reference: str = "champion") -> Version:
-        """The version that a reference means now. Raises ModelNotFound."""
+        """The version that a reference means now. Raises ModelNotFound, StoreUnavailable."""
         versions = self.versions(name)
         if not versions:
             raise ModelNotFound(
-                f"no model {name!r} in {self._root}: there are {self.names() or 'none'}."
+                f"no model {name!r} in {self._storage}: there are {self.names() or 'none'}."
             )
         if reference == LATEST:
             return max(versions, key=lambda version: (not version.is_prerelease, version))
@@ -92,28 +104,29 @@ class LocalRegistry:
 
     def names(self) -> list[str]:
         """The names of all models, sorted."""
-        folders = (path.name for path in _folders(self._root) if _NAME.fullmatch(path.name))
-        return sorted({*self._files, *(name for name in folders if self.versions(name))})
+        found = (path.partition("/")[0] for path in self._storage.files() if _published(path, 3))
+        return sorted({*self._files, *(name for name in found if _NAME.fullmatch(name))})
 
     def versions(self, name: str) -> list[Version]:
         """The versions of a model, oldest first; empty when there is no such model."""
         _require_name(name)
-        folders = {path.name for path in _folders(self._root / name)}
-        found = {version for version in map(_version, folders) if version is not None}
-        published = {version for version in found if str(version) in folders}
-        return sorted(published | set(self._files.get(name, {})))
+        found = {p.partition("/")[0] for p in self._storage.files(name) if _published(p, 2)}
+        versions = {version for text in found if (version := _version(text)) is not None}
+        whole = {version for version in versions if str(version) in found}
+        files = set(self._files.get(name, {}))
+        if twice := sorted(whole & files):
+            raise ModelError(f"model {name} {twice[0]} is declared twice: as a file and published.")
+        return sorted(whole | files)
 
     def aliases(self, name: str) -> Mapping[str, Version]:
-        """The aliases of a model. Raises ModelCorrupt."""
+        """The aliases of a model. Raises ModelCorrupt, StoreUnavailable."""
         _require_name(name)
-        path = self._root / name / ALIASES
-        if not path.exists():
-            return {}
-        versions = {alias: _version(str(text)) for alias, text in read_json(path).items()}
-        bad = sorted(alias for alias, version in versions.items() if version is None)
-        if bad:
-            raise ModelCorrupt(f"{path}: expected a version for each alias, found none for {bad}.")
-        return {alias: version for alias, version in versions.items() if version is not None}
+        return AliasLog(self._storage, name).current()
+
+    def history(self, name: str) -> list[Change]:
+        """How the aliases of a model moved, oldest first. Raises ModelNotFound."""
+        self.resolve(name, LATEST)
+        return AliasLog(self._storage, name).history()
 
     def entries(self, name: str | None = None) -> list[Entry]:
         """All versions of one model, or of all."""
@@ -128,15 +141,37 @@ class LocalRegistry:
             for version in self.versions(model)
         ]
 
+    def entry(self, name: str, reference: str) -> Entry:
+        """The version that a reference means now. Raises ModelNotFound."""
+        version = self.resolve(name, reference)
+        return next(entry for entry in self.entries(name) if entry.version == version)
+
     def verify(self, name: str | None = None) -> Mapping[tuple[str, Version], str]:
-        """What is wrong, per model and version; empty when all bundles are whole."""
+        """What is wrong, per model and version; empty when all bundles are whole.
+
+        Of an object store every file is read anew.
+        """
         faults: dict[tuple[str, Version], str] = {}
         for entry in self.entries(name):
             try:
-                self.find(entry.name, str(entry.version))
+                self._verify(entry.name, entry.version)
             except ModelError as error:
                 faults[entry.name, entry.version] = str(error)
         return faults
+
+    def pull(self, name: str, reference: str, target: Path) -> Bundle:
+        """Copy a bundle to a new folder, there in whole or not at all. Raises ModelError."""
+        bundle = self.find(name, reference)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with new_folder(target) as folder:
+                for entry in bundle.manifest.files.values():
+                    shutil.copyfile(bundle.folder / entry.path, folder / entry.path)
+                (folder / MANIFEST).write_text(manifest_text(bundle.manifest))
+                self._checked(folder, bundle.manifest)
+        except FileExistsError as error:
+            raise ModelError(f"{target} is there already: name a new folder.") from error
+        return Bundle(target, bundle.manifest)
 
     # --- writing ----------------------------------------------------------------------------------
 
@@ -167,20 +202,13 @@ class LocalRegistry:
         parsed = _version(version)
         if parsed is None:
             raise ModelError(f"{version!r} is not a version: expected something like 1.2.0.")
-        target = self._root / name / str(parsed)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with locked(target.parent), new_folder(target) as folder:
-                self._copy(source, folder)
-                manifest = derive_manifest(folder, name, str(parsed), self._limits)
-                manifest = manifest.model_copy(update=given)
-                (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
-        except FileExistsError as error:
-            raise ModelError(
-                f"{name} {parsed} is published already and a version never changes: "
-                "push it under a higher version."
-            ) from error
-        return Bundle(target, manifest)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            self._copy(source, folder)
+            manifest = derive_manifest(folder, name, str(parsed), self._limits)
+            manifest = manifest.model_copy(update=given)
+            publish(self._storage, f"{name}/{parsed}", folder, manifest)
+        return self._open_version(name, parsed)
 
     def alias(self, name: str, alias: str, reference: str) -> Version:
         """Point an alias at a version (or at what another alias means), in one step."""
@@ -190,13 +218,20 @@ class LocalRegistry:
                 f"that is neither a version nor {LATEST!r}."
             )
         version = self.resolve(name, reference)
-        folder = self._root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
-            aliases = {key: str(value) for key, value in self.aliases(name).items()}
-            aliases[alias] = str(version)
-            text = json.dumps(aliases, indent=2, sort_keys=True)
-            replace_file(folder / ALIASES, text.encode() + b"\n")
+        AliasLog(self._storage, name).point(alias, version)
+        return version
+
+    def rollback(self, name: str, alias: str = "champion", to: str = "") -> Version:
+        """Point an alias back: at the version before, or at an older one. Raises ModelNotFound."""
+        log = AliasLog(self._storage, name)
+        target = to or (log.before(alias) if self.versions(name) else None)
+        if target is None:
+            self.resolve(name, alias)  # says what there is when there is no such model or alias
+            raise ModelNotFound(
+                f"{name}@{alias} has no version before the present one: name one with --to."
+            )
+        version = self.resolve(name, target)
+        log.point(alias, version, rollback=True)
         return version
 
     # --- inner parts ------------------------------------------------------------------------------
@@ -207,7 +242,7 @@ class LocalRegistry:
         if version is None:
             raise ModelError(f"model {file.name}: {file.version!r} is not a version.")
         versions = self._files.setdefault(file.name, {})
-        if version in versions or (self._root / file.name / str(version)).exists():
+        if version in versions:
             raise ModelError(f"model {file.name} {version} is declared twice.")
         versions[version] = file
 
@@ -217,14 +252,28 @@ class LocalRegistry:
             return max(self._files[name])
         return version
 
-    def _where(self, name: str, version: Version) -> Path:
+    def _where(self, name: str, version: Version) -> str:
         file = self._files.get(name, {}).get(version)
-        return self._root / name / str(version) if file is None else file.path
+        return self._storage.where(f"{name}/{version}") if file is None else str(file.path)
 
     def _open_version(self, name: str, version: Version) -> Bundle:
-        folder = self._root / name / str(version)
-        if not folder.resolve().is_relative_to(self._root.resolve()):
-            raise ModelCorrupt(f"{folder}: leads out of the registry, to {folder.resolve()}.")
+        place = f"{name}/{version}"
+        try:
+            return self._opened(self._cache.folder(place), name, version)
+        except ModelCorrupt as error:
+            if self._storage.local is not None:
+                raise
+            raise ModelCorrupt(f"{self._storage.where(place)}, copied here: {error}") from error
+
+    def _verify(self, name: str, version: Version) -> None:
+        file = self._files.get(name, {}).get(version)
+        if file is not None:
+            bundle_of(file, self._limits)
+            return
+        with self._cache.fresh(f"{name}/{version}") as folder:
+            self._opened(folder, name, version)
+
+    def _opened(self, folder: Path, name: str, version: Version) -> Bundle:
         bundle = self._checked(folder, read_manifest(folder, self._limits))
         if (bundle.name, bundle.version) != (name, str(version)):
             raise ModelCorrupt(
@@ -281,10 +330,10 @@ def _sources(source: Path | Sequence[Path]) -> list[Path]:
     return [path for path in names if path.name != MANIFEST]
 
 
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+def _published(path: str, depth: int) -> bool:
+    """Whether a file is the manifest of a version, ``depth`` parts down."""
+    parts = path.split("/")
+    return len(parts) == depth and parts[-1] == MANIFEST
 
 
 def _version(text: str) -> Version | None:
