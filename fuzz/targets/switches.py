@@ -9,7 +9,8 @@ from typing import ClassVar
 from fuzz import bytes_mutation
 from fuzz.target import Target, require
 from fuzz.targets.events import Transfers
-from gress_ml.adapters.kafka.control import ControlReader
+from gress_ml.adapters.kafka.compacted import CompactedReader
+from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switches
 from gress_ml.engine.engine import _control as control
 
 _SWITCH = b"compression_ml.enabled"
@@ -39,8 +40,8 @@ class Switches(Target):
     def check(self, data: bytes) -> str:
         key, line, value = data.partition(b"\n")
         told: list[tuple[str, str]] = []
-        reader = ControlReader({}, lambda name, text: told.append((name, text)))
-        reader._take(key or None, value if line else None)
+        take = switches(lambda name, text: told.append((name, text)))
+        CompactedReader({}, CONTROL_TOPIC, take).take(key or None, value if line else None)
         for name, text in told:
             control(self._events.plan, name, text)
         try:

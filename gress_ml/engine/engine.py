@@ -59,6 +59,7 @@ class Engine:
         self._background: set[asyncio.Task[None]] = set()
         self._pauses: dict[Partition, _Pause] = {}
         self._switches: dict[str, str] = {}
+        shell.afterwards.yield_to(self._busy)
 
     # --- BatchSink --------------------------------------------------------------------------------
 
@@ -173,6 +174,9 @@ class Engine:
         await self.revoked(list(self._runners))
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _busy(self) -> bool:
+        return any(runner.busy for runner in self._runners.values())
 
     async def _restored(self, partition: Partition, committed: int) -> tuple[Plan, int | None]:
         def build() -> Plan:

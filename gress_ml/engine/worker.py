@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +15,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.committer import GroupCommitter
-from gress_ml.adapters.kafka.control import ControlReader
+from gress_ml.adapters.kafka.compacted import CompactedReader
+from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switches
 from gress_ml.adapters.kafka.outlet import Outlets
 from gress_ml.adapters.kafka.producer import OutputProducer
 from gress_ml.adapters.kafka.settings import KafkaSettings
@@ -24,12 +25,14 @@ from gress_ml.adapters.kafka.sink import BatchSink, Partition
 from gress_ml.adapters.kafka.transactional_outlet import TransactionalOutlets
 from gress_ml.adapters.kafka.transport import Consumer
 from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import DRAIN_S, Engine
 from gress_ml.engine.http import HttpServer
 from gress_ml.engine.partition import Shell
 from gress_ml.engine.stores import Stores
 from gress_ml.errors import BrokerUnavailable
+from gress_ml.experiments.published import EXPERIMENTS_TOPIC, experiment_switch
 from gress_ml.metrics import CONSUMER_LAG
 from gress_ml.topology.topology import Topology
 
@@ -38,6 +41,8 @@ log = structlog.get_logger(__name__)
 _SAMPLE_S = 1.0
 #: How soon a topic made after the worker's start, or a partition added to one, is noticed.
 _METADATA_AGE_S = 5.0
+#: How long the first event waits for what is set in compacted topics.
+_SETTINGS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class Worker:
         self._failure: BaseException | None = None
         self._stopping = asyncio.Event()
         self.producer = OutputProducer(settings.kafka.client, self._clock)
+        self._afterwards = Afterwards(self.producer, self.metrics, self._clock)
         self.app = self._new_app()
         self.engine = Engine(topology, stores.models, self._shell(), self._fail, self._reopen)
         self.app.batch_sink = self.engine
@@ -115,8 +121,11 @@ class Worker:
                 return
             life.push_async_callback(self.producer.stop)
             life.push_async_callback(self._stores.features.close)
-            for background in (self._sample(), self._control().run()):
+            readers = self._readers()
+            reading = [reader.run() for reader in readers]
+            for background in (self._sample(), self._afterwards.run(), *reading):
                 await life.enter_async_context(_beside(background))
+            await self._hear(readers)
             await self._until_stopped()
         if self._failure is not None:
             raise self._failure
@@ -220,6 +229,7 @@ class Worker:
             features=self._stores.features,
             snapshots=self._stores.snapshots,
             metrics=self.metrics,
+            afterwards=self._afterwards,
         )
 
     def _outlets(self) -> Outlets:
@@ -234,8 +244,26 @@ class Worker:
     async def _commit(self, offsets: Mapping[Partition, int]) -> None:
         await cast(Consumer, self.app.consumer).commit_batches(offsets)
 
-    def _control(self) -> ControlReader:
-        return ControlReader(self._settings.kafka.client, self.engine.switch)
+    def _readers(self) -> Sequence[CompactedReader]:
+        client = self._settings.kafka.client
+        return (
+            CompactedReader(client, CONTROL_TOPIC, switches(self.engine.switch)),
+            CompactedReader(client, EXPERIMENTS_TOPIC, self._take_split),
+        )
+
+    def _take_split(self, experiment: str, value: bytes | None) -> None:
+        log.info("experiment", name=experiment, set=value is not None)
+        text = "" if value is None else value.decode(errors="replace")
+        self.engine.switch(experiment_switch(experiment), text)
+
+    async def _hear(self, readers: Sequence[CompactedReader]) -> None:
+        """What is set counts from the first event on: read it before any."""
+        try:
+            async with asyncio.timeout(_SETTINGS_S):
+                for reader in readers:
+                    await reader.caught_up.wait()
+        except TimeoutError:
+            log.warning("settings_not_read", after_s=_SETTINGS_S)
 
     async def _sample(self) -> None:
         while True:
