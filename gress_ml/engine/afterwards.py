@@ -105,7 +105,7 @@ class Afterwards:
         try:
             while True:
                 await self._filled.wait()
-                while self._busy():
+                while self._busy():  # noqa: ASYNC110 - asked only while late work waits
                     await asyncio.sleep(_PAUSE_S)
                 if not self._queue:
                     self._filled.clear()

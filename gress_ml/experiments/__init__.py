@@ -18,9 +18,9 @@ from gress_ml.experiments.comparison import RESULTS, Comparison, compare
 from gress_ml.experiments.published import (
     EXPERIMENTS_TOPIC,
     decode_split,
-    decode_weights,
     encode_split,
     experiment_switch,
+    published_split,
 )
 from gress_ml.experiments.shadow import SIDE, Shadow
 from gress_ml.experiments.split import BUCKETS, Split
@@ -44,8 +44,8 @@ __all__ = [
     "ask",
     "compare",
     "decode_split",
-    "decode_weights",
     "encode_split",
     "experiment_switch",
     "ids_of",
+    "published_split",
 ]

@@ -36,9 +36,10 @@ def encode_split(split: Split, weights: Mapping[str, float]) -> bytes:
     return msgspec.json.encode({"weights": dict(weights), "buckets": split.ranges})
 
 
-def decode_weights(value: str | bytes) -> Mapping[str, float]:
-    """The weights that a value of the topic sets. Raises ValueError."""
-    return _decoded(value).weights
+def published_split(value: str | bytes) -> Split | None:
+    """The split in a value of the topic; None where it has weights alone. Raises ValueError."""
+    found = _decoded(value)
+    return None if found.buckets is None else Split.from_ranges([*found.weights], found.buckets)
 
 
 def decode_split(value: str | bytes, own: Split) -> Split:
