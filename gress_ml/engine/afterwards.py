@@ -69,6 +69,7 @@ class Afterwards:
         self._watch = Stopwatch(clock)
         self._busy: Callable[[], bool] = lambda: False
         self._queue: deque[_Waiting] = deque()
+        self._rows = 0
         self._filled = asyncio.Event()
         # a thread of its own; models let go of Python's lock while they compute
         self._threads = Threads(1)
@@ -77,7 +78,7 @@ class Afterwards:
     @property
     def rows(self) -> int:
         """Rows that wait."""
-        return sum(waiting.rows for waiting in self._queue)
+        return self._rows
 
     def yield_to(self, busy: Callable[[], bool]) -> None:
         """Work only while ``busy`` says no."""
@@ -87,18 +88,22 @@ class Afterwards:
         """Take the late work of a batch whose answers have left, as far as there is room."""
         for each in late:
             waiting = _Waiting(partition, plan, each)
-            if self.rows + waiting.rows > LIMIT_ROWS:
+            if self._rows + waiting.rows > LIMIT_ROWS:
                 self._shed(waiting, waiting.rows)
             else:
                 self._queue.append(waiting)
+                self._rows += waiting.rows
                 self._filled.set()
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Let go of what waits for these partitions."""
-        going = [waiting for waiting in self._queue if waiting.partition in partitions]
-        for waiting in going:
-            self._queue.remove(waiting)
-            self._shed(waiting, waiting.rows)
+        waiting, self._queue = self._queue, deque()
+        for each in waiting:
+            if each.partition in partitions:
+                self._rows -= each.rows
+                self._shed(each, each.rows)
+            else:
+                self._queue.append(each)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -110,16 +115,21 @@ class Afterwards:
                 if not self._queue:
                     self._filled.clear()
                     continue
-                waiting = self._queue[0]
-                part = waiting.next()
-                if not waiting.rows:
-                    self._queue.popleft()
-                await self._do(waiting, part)
+                await self._do(*self._next())
                 await asyncio.sleep(0)
         finally:
             self.drop({waiting.partition for waiting in self._queue})
             for task in self._sent:
                 task.cancel()
+
+    def _next(self) -> tuple[_Waiting, Batch]:
+        """The next slice; it waits no longer."""
+        waiting = self._queue[0]
+        part = waiting.next()
+        self._rows -= len(part)
+        if not waiting.rows:
+            self._queue.popleft()
+        return waiting, part
 
     async def _do(self, waiting: _Waiting, part: Batch) -> None:
         late = waiting.late
@@ -128,6 +138,9 @@ class Afterwards:
             result = waiting.plan.leaving(late.stream, output.batch)
             for produced in result.produced:
                 await self._send(waiting.partition, produced)
+        except asyncio.CancelledError:
+            self._shed(waiting, len(part))
+            raise
         except Exception as error:  # nothing depends on it, and the worker goes on
             log.warning("late_work_failed", stream=late.stream, rows=len(part), error=repr(error))
             self._shed(waiting, len(part))

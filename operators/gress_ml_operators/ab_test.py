@@ -5,8 +5,11 @@ of `inference`: `prediction`, `prediction_metadata`, `probabilities` and `confid
 fallback answered has the variant `fallback`; its metadata names the arm that would have answered.
 
 With `enable_shadow_mode` the other arms are asked, too, after the answer has left. The side stream
-`shadow` has a row for each answer and other arm, with both answers and how they compare. It is a
-sample: rows are let go when the worker has no time for them, and a crash may lose or repeat some.
+`shadow` has a row for each answer and other arm: `ab_experiment`, `ab_variant`, `prediction`,
+`confidence`, the same of the other as `shadow_variant`, `shadow_prediction`, `shadow_confidence`,
+and how they compare, `shadow_difference` and `shadow_result`: `match`, `differ` (by more than the
+tolerance), `disagree` (another class) or `failed`. It is a sample: rows are let go when the worker
+has no time for them, and a crash may lose or repeat some.
 
 The shares change while workers run: `gress experiment set NAME arm=weight …`. Nobody who has an arm
 loses it as long as its share does not fall.
