@@ -59,10 +59,9 @@ def _topology(step: str, fields: Sequence[str]) -> str:
     text = TOPOLOGY.read_text()
     before, _, rest = text.partition(_STEP)
     _, _, after = rest.partition(_AFTER)
-    head, _, tail = f"{before}{step}{_AFTER}{after}".partition("    fields:\n")
+    head, _, _ = f"{before}{step}{_AFTER}{after}".partition("\n    fields:\n")
     names = ["decision_id", "request_id", "vm_id", *fields, "degraded"]
-    del tail
-    return f"{head}    fields: [{', '.join(names)}]\n"
+    return f"{head}\n    fields: [{', '.join(names)}]\n"
 
 
 def plan_of(step: str, fields: Sequence[str]) -> Plan:

@@ -57,6 +57,7 @@ class Assigner:
         self._salt = salt_of(salt)
         self._missing = missing
         self._default_arm = default_arm
+        self._counted: tuple[Split, npt.NDArray[np.float64]] | None = None
 
     def assign(
         self, split: Split, batch: Batch, keys: Sequence[bytes | None] | None = None
@@ -96,8 +97,11 @@ class Assigner:
 
     def _shares(self, split: Split) -> npt.NDArray[np.float64]:
         """The probability of each arm; FNV modulo 100 reaches every hundredth bucket alone."""
-        reached = split.owners[::_LEGACY_STEP] if self._strategy == "legacy_fnv" else split.owners
-        return _shares(reached, split)
+        if self._counted is None or self._counted[0] is not split:  # a split lasts for many batches
+            legacy = self._strategy == "legacy_fnv"
+            reached = split.owners[::_LEGACY_STEP] if legacy else split.owners
+            self._counted = split, _shares(reached, split)
+        return self._counted[1]
 
 
 def _shares(reached: Array, split: Split) -> npt.NDArray[np.float64]:
