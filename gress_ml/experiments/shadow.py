@@ -12,7 +12,7 @@ from gress_ml.batch import Array, Batch
 from gress_ml.experiments.arm import Arm, Asked, Float32, Indices, ask
 from gress_ml.experiments.comparison import RESULTS, compare
 from gress_ml.inference import Predictions
-from gress_ml.metrics import INFERENCE_LATENCY, SHADOW_COMPARISONS, Measure
+from gress_ml.metrics import INFERENCE_ERRORS, INFERENCE_LATENCY, SHADOW_COMPARISONS, Measure
 from gress_ml.operator import Later, Output, Stages
 from gress_ml.schema import Column, Columns, ColumnType, columns_of
 
@@ -70,14 +70,17 @@ class Shadow:
     def stages(self, batch: Batch) -> Stages:
         """Rows of the side stream, in order of their offset, then of the arms."""
         parts: list[tuple[Indices, Indices, Float32]] = []  # rows, position of the arm, answers
+        errors: list[Measure] = []
         for position, arm in enumerate(self._arms):
             rows = np.flatnonzero(batch[_ARM] != position)
             asked = yield from ask(arm, batch, rows, ((INFERENCE_LATENCY, arm.model.labels),))
+            if not isinstance(asked.answer, np.ndarray):
+                errors.append(Measure(INFERENCE_ERRORS, 1, arm.model.labels))
             parts.append((rows, np.full(len(rows), position), self._whole(rows, asked)))
         rows, shadows, answers = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(rows, kind="stable")
         made = self._compared(batch.take(rows[order]), shadows[order], answers[order])
-        return Output(made, measures=self._counted(made["shadow_result"]))
+        return Output(made, measures=[*errors, *self._counted(made["shadow_result"])])
 
     def _whole(self, rows: Indices, asked: Asked) -> Float32:
         """An answer for each of the rows; NaN where there is none."""

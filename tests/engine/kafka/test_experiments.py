@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 from kit import Bench, ids, until
-from typer.testing import CliRunner
 
-from gress_ml.cli.main import app
 from gress_ml.dev.topics import TopicSettings, create_topics
 from gress_ml.engine.afterwards import Afterwards
 from gress_ml.experiments import EXPERIMENTS_TOPIC
@@ -91,10 +90,13 @@ async def experiment(request: Any, bench_of: Callable[..., Bench]) -> Bench:
 
 
 async def gress(*arguments: str) -> str:
-    """Run the command, in a thread of its own, as it starts an event loop."""
-    result = await asyncio.to_thread(CliRunner().invoke, app, [*arguments])
-    assert result.exit_code == 0, result.output + repr(result.exception)
-    return result.output
+    """Run the command; what it says."""
+    command = (sys.executable, "-m", "gress_ml.cli.main", *arguments)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    said, wrong = await process.communicate()
+    assert process.returncode == 0, wrong.decode()
+    return said.decode()
 
 
 async def publish(bench: Bench, value: bytes | None) -> None:
@@ -107,7 +109,7 @@ async def test_the_split_changes_while_events_flow_and_nobody_loses_a_growing_ar
     experiment: Bench,
 ) -> None:
     bench, kafka = experiment, ("--kafka", experiment.bootstrap)
-    async with bench.running() as worker:
+    async with bench.running():
         await bench.send(payments(0, 400))
         before = arms(await bench.decided(400))
         load = asyncio.create_task(bench.send(payments(400, 1500), pause_s=0.001))
