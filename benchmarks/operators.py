@@ -54,7 +54,7 @@ class Row:
     reached: Callable[[Mapping[str, float], Mapping[str, float]], bool]
 
 
-def _topology(step: str, fields: Sequence[str]) -> str:
+def topology_text(step: str, fields: Sequence[str]) -> str:
     """The flagship's file with another step in the place of ``select``."""
     text = TOPOLOGY.read_text()
     before, _, rest = text.partition(_STEP)
@@ -70,7 +70,7 @@ def plan_of(step: str, fields: Sequence[str]) -> Plan:
         (Path(folder) / "topologies").mkdir()
         (Path(folder) / "models").symlink_to(ROOT / "models")
         file = Path(folder) / "topologies" / "plan.yaml"
-        file.write_text(_topology(step, fields))
+        file.write_text(topology_text(step, fields))
         topology = load_topology(file, open_models)
         models = open_models(topology.settings.ml, topology.settings.project)
         return build_plan(topology, topology.inputs["transfers"], models)
@@ -139,7 +139,8 @@ _INFERENCE = f"""\
 """
 
 
-def _ab_test(*, shadow: bool) -> str:
+def ab_test_step(*, shadow: bool) -> str:
+    """A step of two arms of the flagship's model, in YAML."""
     arms = "".join(
         f"        - {{name: {name}, model_name: {_MODEL}, weight: {weight}}}\n"
         for name, weight in (("control", 80), ("treatment", 20))
@@ -162,14 +163,14 @@ def _inference() -> Measured:
 
 
 def _split() -> Measured:
-    return decided(plan_of(_ab_test(shadow=False), _CHOSEN))
+    return decided(plan_of(ab_test_step(shadow=False), CHOSEN))
 
 
 def _shadowed() -> Measured:
-    return decided(plan_of(_ab_test(shadow=True), _CHOSEN))
+    return decided(plan_of(ab_test_step(shadow=True), CHOSEN))
 
 
-_CHOSEN = [*_FIELDS, "ab_variant", "ab_experiment", "propensity"]
+CHOSEN = [*_FIELDS, "ab_variant", "ab_experiment", "propensity"]
 
 
 def rows() -> Sequence[Row]:
