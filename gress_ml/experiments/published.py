@@ -33,7 +33,8 @@ def experiment_switch(experiment: str) -> str:
 
 def encode_split(split: Split, weights: Mapping[str, float]) -> bytes:
     """The value of the topic for a split with these weights."""
-    return msgspec.json.encode({"weights": dict(weights), "buckets": split.ranges})
+    ordered = {arm: weights[arm] for arm in split.arms}
+    return msgspec.json.encode({"weights": ordered, "buckets": split.ranges})
 
 
 def published_split(value: str | bytes) -> Split | None:

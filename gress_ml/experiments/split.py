@@ -101,17 +101,22 @@ class Split:
 
 
 def _sizes(weights: Mapping[str, float]) -> npt.NDArray[np.intp]:
-    """Buckets per arm: whole ones first, the rest to the largest remainders (Hamilton's method)."""
+    """Buckets per arm: whole ones first, the rest to the largest remainders (Hamilton's method).
+
+    Of equal remainders the first name counts, so that the order of the arms does not.
+    """
+    names = [*weights]
     for arm, weight in weights.items():
         if not (math.isfinite(weight) and weight >= 0):
             raise ValueError(f"weight {weight} of arm {arm!r}: expected a number from 0 on")
-    total = math.fsum(weights.values())
+    total = sum(sorted(weights.values()))  # the same whatever the order of the arms
     if not (math.isfinite(total) and total > 0):
         raise ValueError("expected one weight or more above 0, and a finite sum")
     exact = np.array([weight / total * BUCKETS for weight in weights.values()]).round(_DIGITS)
     sizes: npt.NDArray[np.intp] = np.floor(exact).astype(np.intp)
-    first = np.argsort(sizes - exact, kind="stable")[: BUCKETS - int(sizes.sum())]
-    sizes[first] += 1
+    rest = (exact - sizes).tolist()
+    by_rest = sorted(range(len(rest)), key=lambda arm: (-rest[arm], names[arm]))
+    sizes[by_rest[: BUCKETS - int(sizes.sum())]] += 1
     for arm, size in zip(weights, sizes.tolist(), strict=True):
         if weights[arm] > 0 and size == 0:
             raise ValueError(f"the share of arm {arm!r} is below 1/{BUCKETS}: raise it, or say 0")

@@ -45,7 +45,9 @@ def test_the_bucket_of_an_event_does_not_depend_on_its_company(
 @pytest.mark.parametrize("salt", ["one", "two", ""])
 def test_ids_that_follow_a_pattern_fill_the_buckets_evenly(salt: str) -> None:
     counts = np.bincount(by_key(salt_of(salt), IDS) // 100, minlength=100)
-    assert stats.chisquare(counts).pvalue > 1e-4  # the ids are fixed: it does not change from run to run
+    assert (
+        stats.chisquare(counts).pvalue > 1e-4
+    )  # the ids are fixed: it does not change from run to run
 
 
 def test_two_experiments_split_independently() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ WEIGHTS = st.integers(2, 4).flatmap(
         st.one_of(st.just(0.0), st.floats(0.01, 100.0), st.integers(1, 100).map(float)),
         min_size=arms,
         max_size=arms,
-    ).filter(lambda weights: all(w == 0 or w / sum(weights) > 2e-4 for w in weights) and any(weights))
+    ).filter(
+        lambda weights: all(w == 0 or w / sum(weights) > 2e-4 for w in weights) and any(weights)
+    )
 )
 #: Splits of the same arms, one after the other.
 HISTORIES = st.integers(2, 4).flatmap(
@@ -60,7 +63,7 @@ def test_an_arm_that_gets_no_fewer_buckets_keeps_all_it_had(history: list[list[i
 @given(HISTORIES)
 def test_an_arm_whose_share_grows_by_a_bucket_keeps_all_it_had(history: list[list[int]]) -> None:
     split = Split.of(named(history[0]))
-    for before, weights in zip(history, history[1:], strict=False):
+    for before, weights in pairwise(history):
         after = split.changed(named(weights))
         for arm, (old, new) in enumerate(zip(before, weights, strict=True)):
             if new / sum(weights) - old / sum(before) >= 1 / BUCKETS:
@@ -118,7 +121,7 @@ def test_rounding_of_floats_costs_no_bucket() -> None:
     ],
 )
 def test_weights_that_are_no_split_are_refused(weights: Mapping[str, float], message: str) -> None:
-    with pytest.raises((ValueError, OverflowError), match=message):
+    with pytest.raises(ValueError, match=message):
         Split.of(weights)
 
 

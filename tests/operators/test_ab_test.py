@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gress_ml.batch import Batch
-from gress_ml.errors import ModelError, ModelNotFound, SchemaError
+from gress_ml.errors import ModelError, SchemaError
 from gress_ml.experiments import Split, encode_split, experiment_switch
 from gress_ml.metrics import (
     BATCH_SIZE,
@@ -226,12 +226,12 @@ def test_classes_in_another_order_are_brought_into_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"variants": [TWO[0], variant("b", "tiny-inputs", 1)]}, "has 3 inputs"),
+        ({"variants": [TWO[0], variant("b", "tiny-inputs", 1)]}, "expected one output"),
         ({"variants": [TWO[0], variant("b", "nobody", 1)]}, "nobody"),
     ],
 )
 def test_a_model_that_cannot_be_asked_is_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises((SchemaError, ModelNotFound), match=message):
+    with pytest.raises(ModelError, match=message):
         opened(**change)
 
 
@@ -244,7 +244,9 @@ def test_arms_that_answer_different_questions_are_refused(tmp_path: Path) -> Non
     registry.push(MODELS / "tiny-trees" / "1.0.0", "plain", "1.0.0")
     registry.push(folder, "other", "1.0.0")
     arms = [variant(name, name, 1, model_version="latest") for name in ("plain", "other")]
-    with pytest.raises(SchemaError, match="'other' answers with the classes .'good', 'bad', 'ugly'"):
+    with pytest.raises(
+        SchemaError, match=r"'other' answers with the classes \['good', 'bad', 'ugly'\]"
+    ):
         opened(registry, variants=arms)
 
 
@@ -477,7 +479,11 @@ def test_a_shadow_that_fails_is_a_result_and_no_failure(monkeypatch: pytest.Monk
 
 
 def test_a_row_that_the_shadow_cannot_take_fails_alone() -> None:
-    features = [HDE, [60.0, np.nan, 15.0, 90.0], HDE]  # trees know what to do without, a network not
+    features = [
+        HDE,
+        [60.0, np.nan, 15.0, 90.0],
+        HDE,
+    ]  # trees know what to do without, a network not
     arms = [variant("trees", "tiny-trees", 1), variant("net", "tiny-net", 0)]
     operator = opened(variants=arms, enable_shadow_mode=True)
     output = operator.process(batch("u", "u", "u", features=features))

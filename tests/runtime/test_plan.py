@@ -365,7 +365,10 @@ def test_late_work_is_handed_out_and_not_done() -> None:
     assert (late.stream, late.later.side) == ("later.twice", "twice")
     output = in_one_go(late.later.stages(late.later.batch))
     leaving = postponed.leaving(late.stream, output.batch)
-    assert messages(leaving, "late") == [{"twice": 2.0, "id": "t-0-3"}, {"twice": 4.0, "id": "t-0-5"}]
+    assert messages(leaving, "late") == [
+        {"twice": 2.0, "id": "in-0-3"},
+        {"twice": 4.0, "id": "in-0-5"},
+    ]
     assert leaving.produced[0].keys == [b"k", b"k"]
 
 

@@ -113,7 +113,7 @@ def test_what_the_step_says_itself_counts(load: Load) -> None:
         ("    enabled: true\n    exp", "    exp", "18:3", "switched off"),
         ("experiment: risk-test", "experiment: risk", "21:15", "no step runs 'risk-test'"),
         ("experiment: risk-test", "experiment: risk", "13:5", "missing key 'variants'"),
-        ("from: ab.shadow", "from: ab.shade", "38:34", "no side stream 'shade'"),
+        ("from: ab.shadow", "from: ab.shade", "38:33", "no side stream 'shade'"),
     ],
 )  # fmt: skip
 def test_a_fault_is_shown_where_it_stands(

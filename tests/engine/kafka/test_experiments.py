@@ -21,44 +21,44 @@ from gress_ml.metrics import SHADOW_COMPARISONS, VARIANT_LATENCY, VARIANT_SELECT
 MODELS = Path(__file__).parents[2] / "data" / "models"
 
 SPLIT = """
-name: {{name}}
-guarantee: {{guarantee}}
+name: {name}
+guarantee: {guarantee}
 commit_interval: 50ms
 ml:
-  model_registry: {{{{base_path: {models}}}}}
+  model_registry: {{base_path: MODELS}}
 inputs:
   events:
-    topic: {{source}}
+    topic: {source}
     fields:
-      id: {{{{type: int, required: true}}}}
-      vm: {{{{type: string, required: true}}}}
-      amount: {{{{type: float, required: true}}}}
-      country: {{{{type: string, required: true}}}}
+      id: {{type: int, required: true}}
+      vm: {{type: string, required: true}}
+      amount: {{type: float, required: true}}
+      country: {{type: string, required: true}}
 steps:
   - name: ab
     operator: ab_test
     config:
-      experiment: {{name}}
+      experiment: {name}
       split_key: vm
-      inputs: {{{{amount: amount, count: id, country: country}}}}
+      inputs: {{amount: amount, count: id, country: country}}
       output: score
       enable_shadow_mode: true
       shadow_columns: [id]
       variants:
-        - {{{{name: a, model_name: tiny-inputs, weight: 60}}}}
-        - {{{{name: b, model_name: tiny-inputs, weight: 30}}}}
-        - {{{{name: c, model_name: tiny-inputs, weight: 10}}}}
+        - {{name: a, model_name: tiny-inputs, weight: 60}}
+        - {{name: b, model_name: tiny-inputs, weight: 30}}
+        - {{name: c, model_name: tiny-inputs, weight: 10}}
 outputs:
   decisions:
-    topic: {{target}}
+    topic: {target}
     from: ab
     fields: [decision_id, id, vm, prediction, ab_variant, propensity]
   shadow:
-    topic: {{target}}-shadow
+    topic: {target}-shadow
     from: ab.shadow
     fields: [decision_id, id, ab_variant, prediction, shadow_variant, shadow_prediction,
       shadow_result]
-""".format(models=MODELS)
+""".replace("MODELS", str(MODELS))
 
 GUARANTEES = ["at_least_once", "exactly_once"]
 
@@ -190,9 +190,7 @@ async def test_the_other_arms_answer_on_the_topic_of_the_shadow(experiment: Benc
             return rows if len(rows) == 600 else None
 
         rows = await until(arrived, what="600 rows of the shadow")
-        selected = [
-            worker.metrics.value(VARIANT_SELECTIONS, (bench.name, arm)) for arm in "abc"
-        ]
+        selected = [worker.metrics.value(VARIANT_SELECTIONS, (bench.name, arm)) for arm in "abc"]
         page = worker.metrics.page().decode()
     assert sum(selected) == 300
     assert f'{VARIANT_LATENCY.name}_count{{experiment="{bench.name}",variant="a"}}' in page
