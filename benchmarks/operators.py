@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import shutil
 import statistics
 import tempfile
 import time
@@ -29,12 +30,14 @@ from gress_ml.engine.planning import build_plan
 from gress_ml.engine.stores import open_models
 from gress_ml.operator import Output, in_one_go
 from gress_ml.record import FileRecord
+from gress_ml.registry import LocalRegistry
 from gress_ml.runtime.plan import Call, Plan, Result
 from gress_ml.topology.load import load_topology
 
 _ROWS = 256
 _BATCHES = 32  # of different rows
 _MODEL = "compression-selector"
+_COPY = "copy-of-the-selector"  # another model to the worker, with the same answers
 _STEP = "  - name: select\n"
 _AFTER = "  - name: history\n"
 _FIELDS = ["prediction", "confidence", "probabilities", "prediction_metadata"]
@@ -68,7 +71,8 @@ def plan_of(step: str, fields: Sequence[str]) -> Plan:
     """The plan of the transfers with this step, in YAML, after the features."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "topologies").mkdir()
-        (Path(folder) / "models").symlink_to(ROOT / "models")
+        shutil.copytree(ROOT / "models", Path(folder) / "models")
+        LocalRegistry(Path(folder) / "models").push(ROOT / "models" / _MODEL / "1.0.0", _COPY, "1.0.0")
         file = Path(folder) / "topologies" / "plan.yaml"
         file.write_text(topology_text(step, fields))
         topology = load_topology(file, open_models)
@@ -139,11 +143,11 @@ _INFERENCE = f"""\
 """
 
 
-def ab_test_step(*, shadow: bool) -> str:
-    """A step of two arms of the flagship's model, in YAML."""
+def ab_test_step(*, shadow: bool, other: str = _MODEL) -> str:
+    """A step of two arms, in YAML: the flagship's model, and the same or its copy."""
     arms = "".join(
-        f"        - {{name: {name}, model_name: {_MODEL}, weight: {weight}}}\n"
-        for name, weight in (("control", 80), ("treatment", 20))
+        f"        - {{name: {name}, model_name: {model}, model_version: 1.0.0, weight: {weight}}}\n"
+        for name, model, weight in (("control", _MODEL, 80), ("treatment", other, 20))
     )
     return f"""\
   - name: select
@@ -166,6 +170,10 @@ def _split() -> Measured:
     return decided(plan_of(ab_test_step(shadow=False), CHOSEN))
 
 
+def _split_in_two_calls() -> Measured:
+    return decided(plan_of(ab_test_step(shadow=False, other=_COPY), CHOSEN))
+
+
 def _shadowed() -> Measured:
     return decided(plan_of(ab_test_step(shadow=True), CHOSEN))
 
@@ -182,6 +190,13 @@ def rows() -> Sequence[Row]:
             _inference(),
             _split(),
             lambda plain, ab: ab["answer"] <= 1.10 * plain["answer"],
+        ),
+        Row(
+            "ab_test, two models of equal size",
+            "none: two calls of the model",
+            _inference(),
+            _split_in_two_calls(),
+            lambda plain, ab: True,
         ),
         Row(
             "shadow of one more arm, on the event loop",

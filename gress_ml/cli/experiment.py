@@ -26,6 +26,8 @@ TopologyFile = Annotated[
     Path | None,
     typer.Option("--topology", help="File of the topology that runs it.", metavar="FILE"),
 ]
+#: Names and ranges stay whole, however narrow the terminal is: it wraps them itself.
+_WIDTH = 250
 
 
 @app.command("set")
@@ -139,4 +141,4 @@ def _percent(buckets: int) -> str:
 
 
 def _out() -> Console:
-    return Console(soft_wrap=True, highlight=False, emoji=False)
+    return Console(soft_wrap=True, highlight=False, emoji=False, width=_WIDTH)

@@ -5,7 +5,7 @@ Reading order: ``split`` (which arm has which bucket), ``buckets`` (from an even
 (an arm asks its model), ``shadow`` and ``comparison`` (the other arms, after the answer).
 """
 
-from gress_ml.experiments.arm import Arm, Asked, arms_of, ask
+from gress_ml.experiments.arm import Arm, Asked, Timers, arms_of, ask
 from gress_ml.experiments.assignment import (
     KEYED,
     Assigner,
@@ -40,6 +40,7 @@ __all__ = [
     "Shadow",
     "Split",
     "Strategy",
+    "Timers",
     "arms_of",
     "ask",
     "compare",

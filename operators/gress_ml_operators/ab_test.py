@@ -1,4 +1,4 @@
-"""ab_test: splits the rows between the arms of an experiment, and asks each arm's model once.
+"""ab_test: splits the rows between the arms of an experiment, and asks each model once per batch.
 
 Adds `ab_variant`, `ab_experiment` and `propensity`, the probability of this choice, and the columns
 of `inference`: `prediction`, `prediction_metadata`, `probabilities` and `confidence`. What the
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -48,6 +48,7 @@ from gress_ml.experiments import (
     Shadow,
     Split,
     Strategy,
+    Timers,
     arms_of,
     ask,
     decode_split,
@@ -182,6 +183,20 @@ Mask = npt.NDArray[np.bool_]
 #: Of rows that have no arm, as they are rejected.
 _NO_ARM = -1
 
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The arms that one call of the model answers: those of one model, on the same columns."""
+
+    arms: Sequence[Arm]
+    timers: Timers
+
+    @property
+    def model(self) -> Model:
+        return self.arms[0].model
+
+
 _USERS = columns_of(
     [Column("user", ColumnType.STRING, nullable=True), Column("features", ColumnType.VECTOR)]
 )
@@ -206,7 +221,7 @@ _EXAMPLE_MODELS = "../../tests/data/models"
 
 
 class AbTest(Operator[AbTestConfig]):
-    """Splits rows between models: one call per arm and batch, with the propensity of the choice."""
+    """Splits rows between models, each asked once per batch, and says how likely each choice was."""
 
     name: ClassVar[str] = "ab_test"
     Config: ClassVar[type[OperatorConfig]] = AbTestConfig
@@ -283,6 +298,10 @@ class AbTest(Operator[AbTestConfig]):
         models = {variant.name: _opened(context, config, variant) for variant in config.arms}
         self._arms = arms_of(models)
         self._names = np.array([arm.name for arm in self._arms], dtype=object)
+        self._calls = _calls_of(self._arms, config.experiment)
+        calls = {arm.name: at for at, call in enumerate(self._calls) for arm in call.arms}
+        # the last one is of rows that have no arm, and so no call
+        self._call_of = np.array([*(calls[arm.name] for arm in self._arms), _NO_ARM])
         self._classes = self._arms[0].model.predictor.classes
         self._predictions = Predictions(
             self._classes, prefix=config.prefix, fallback=config.fallback
@@ -355,19 +374,20 @@ class AbTest(Operator[AbTestConfig]):
         answer = np.empty((len(batch), len(self._classes) or 1), np.float32)
         answered, failed = np.zeros((2, len(batch)), np.bool_)
         logs = []
-        for position, arm in enumerate(self._arms):
-            rows = np.flatnonzero(assignment.arms == position)
+        calls = self._call_of[assignment.arms]
+        for number, call in enumerate(self._calls):
+            rows = np.flatnonzero(calls == number)
             if not len(rows):
                 continue
-            timers = ((VARIANT_LATENCY, self._labels(arm)), (INFERENCE_LATENCY, arm.model.labels))
-            asked: Asked = yield from ask(arm, batch, rows, timers)
+            asked: Asked = yield from ask(call.arms[0], batch, rows, call.timers)
             unfit += asked.unfit
             if isinstance(asked.answer, ModelError):
                 failed[asked.rows] = True
-                measures.append(Measure(INFERENCE_ERRORS, 1, arm.model.labels))
-                logs.append(self._told(arm, asked.answer))
-            else:
+                measures.append(Measure(INFERENCE_ERRORS, 1, call.model.labels))
+                logs.append(self._told(call, asked.answer))
+            elif len(asked.rows):
                 answer[asked.rows], answered[asked.rows] = asked.answer, True
+                measures.append(Measure(BATCH_SIZE, len(asked.rows), call.model.labels))
         unfit += self._without_number(batch, answer, answered)
         if answered.all():
             output = self._answered(batch, assignment, answer)
@@ -422,11 +442,12 @@ class AbTest(Operator[AbTestConfig]):
     def _labels(self, arm: Arm) -> tuple[str, str]:
         return self.config.experiment, arm.name
 
-    def _told(self, arm: Arm, error: ModelError) -> Mapping[str, str]:
-        """What the log says of an arm that failed; without a fallback its batch has failed."""
+    def _told(self, call: _Call, error: ModelError) -> Mapping[str, object]:
+        """What the log says of a call that failed; without a fallback its batch has failed."""
         if self.config.fallback is None:
             raise error
-        return {"event": "model_failed", "variant": arm.name, "error": str(error)}
+        names = [arm.name for arm in call.arms]
+        return {"event": "model_failed", "variants": names, "error": str(error)}
 
     # --- rows -------------------------------------------------------------------------------------
 
@@ -458,7 +479,6 @@ class AbTest(Operator[AbTestConfig]):
         return (
             Measure(VARIANT_SELECTIONS, rows, self._labels(arm)),
             Measure(PREDICTIONS, rows, (*arm.model.labels, "success")),
-            Measure(BATCH_SIZE, rows, arm.model.labels),
         )
 
     def _without_id(self, assignment: Assignment) -> Sequence[Measure]:
@@ -506,6 +526,23 @@ def _opened(context: Context, config: AbTestConfig, variant: VariantConfig) -> M
     if config.warmup:
         model.warm_up(sorted({1, 2, 16, config.batch_size}))
     return model
+
+
+def _calls_of(arms: Sequence[Arm], experiment: str) -> list[_Call]:
+    """The arms by what answers them: a model is asked once, however many arms it has."""
+    grouped: dict[tuple[int, tuple[str, ...]], list[Arm]] = {}
+    for arm in arms:
+        grouped.setdefault((id(arm.model.predictor), arm.model.columns), []).append(arm)
+    return [
+        _Call(
+            together,
+            (
+                *((VARIANT_LATENCY, (experiment, arm.name)) for arm in together),
+                (INFERENCE_LATENCY, together[0].model.labels),
+            ),
+        )
+        for together in grouped.values()
+    ]
 
 
 def _vector_of(bundle: Bundle) -> FeatureVector | None:

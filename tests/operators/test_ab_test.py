@@ -131,6 +131,19 @@ def test_an_arm_is_asked_once_per_batch() -> None:
     assert sum(counted([output], BATCH_SIZE).values()) == 200
 
 
+def test_arms_of_one_model_are_asked_together() -> None:
+    arms = [variant("a", "tiny-trees", 1), variant("b", "tiny-net", 1), variant("c", "tiny-trees", 1)]
+    operator = opened(variants=arms)
+    work = [call.timers for call in operator._calls]
+    assert [[labels[-1] for _, labels in timers[:-1]] for timers in work] == [["a", "c"], ["b"]]
+    output = operator.process(many())
+    assert {*output.batch["ab_variant"].tolist()} == {"a", "b", "c"}
+    assert {*counted([output], VARIANT_SELECTIONS)} == {("fraud-test", name) for name in "abc"}
+    sizes = counted([output], BATCH_SIZE)
+    both = np.isin(output.batch["ab_variant"], ["a", "c"]).sum()
+    assert sizes["tiny-trees", "1.0.0"] == both
+
+
 @settings(max_examples=25)
 @given(st.lists(st.sampled_from(["u-1", "u-2", "u-3", "u-4", None]), max_size=8), st.data())
 def test_however_the_stream_is_cut_the_result_is_the_same(
@@ -364,7 +377,7 @@ def test_what_the_fallback_answers_is_counted_under_no_arm(
         ("fraud-test", "fallback"): np.count_nonzero(lost),
     }
     assert counted([output], INFERENCE_ERRORS) == {("tiny-selector", "1.0.0"): 1}
-    assert output.logs[0]["variant"] == "treatment"
+    assert output.logs[0]["variants"] == ["treatment"]
 
 
 def test_without_a_fallback_a_model_that_fails_fails_the_batch(
