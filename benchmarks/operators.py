@@ -72,7 +72,9 @@ def plan_of(step: str, fields: Sequence[str]) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "topologies").mkdir()
         shutil.copytree(ROOT / "models", Path(folder) / "models")
-        LocalRegistry(Path(folder) / "models").push(ROOT / "models" / _MODEL / "1.0.0", _COPY, "1.0.0")
+        LocalRegistry(Path(folder) / "models").push(
+            ROOT / "models" / _MODEL / "1.0.0", _COPY, "1.0.0"
+        )
         file = Path(folder) / "topologies" / "plan.yaml"
         file.write_text(topology_text(step, fields))
         topology = load_topology(file, open_models)

@@ -184,7 +184,6 @@ Mask = npt.NDArray[np.bool_]
 _NO_ARM = -1
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Call:
     """The arms that one call of the model answers: those of one model, on the same columns."""
@@ -221,7 +220,7 @@ _EXAMPLE_MODELS = "../../tests/data/models"
 
 
 class AbTest(Operator[AbTestConfig]):
-    """Splits rows between models, each asked once per batch, and says how likely each choice was."""
+    """Splits rows between models, each asked once per batch, with the propensity of every choice."""
 
     name: ClassVar[str] = "ab_test"
     Config: ClassVar[type[OperatorConfig]] = AbTestConfig

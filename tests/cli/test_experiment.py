@@ -43,7 +43,7 @@ def test_a_split_is_set_shown_changed_and_taken_back(
     assert "0-2499" in shown
     assert topic_name in run(kafka, "show")
     run(kafka, "reset", topic_name)
-    with pytest.raises(ConfigError, match="no split of .* was set"):
+    with pytest.raises(ConfigError, match=r"no split of .* was set"):
         run(kafka, "show", topic_name)
 
 

@@ -22,7 +22,14 @@ _SOURCES = (
     "operators",
 )
 #: Calls that take a code, and at which place.
-_CALLS = {"Rejected": 1, "DeadLetter": 2, "_BadEventError": 0, "reject": 1, "rejected": 2, "_reject": 2}
+_CALLS = {
+    "Rejected": 1,
+    "DeadLetter": 2,
+    "_BadEventError": 0,
+    "reject": 1,
+    "rejected": 2,
+    "_reject": 2,
+}
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 
 SCHEMA = EventSchema(

@@ -132,7 +132,11 @@ def test_an_arm_is_asked_once_per_batch() -> None:
 
 
 def test_arms_of_one_model_are_asked_together() -> None:
-    arms = [variant("a", "tiny-trees", 1), variant("b", "tiny-net", 1), variant("c", "tiny-trees", 1)]
+    arms = [
+        variant("a", "tiny-trees", 1),
+        variant("b", "tiny-net", 1),
+        variant("c", "tiny-trees", 1),
+    ]
     operator = opened(variants=arms)
     work = [call.timers for call in operator._calls]
     assert [[labels[-1] for _, labels in timers[:-1]] for timers in work] == [["a", "c"], ["b"]]
