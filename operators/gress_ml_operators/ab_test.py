@@ -220,7 +220,7 @@ _EXAMPLE_MODELS = "../../tests/data/models"
 
 
 class AbTest(Operator[AbTestConfig]):
-    """Splits rows between models, each asked once per batch, with the propensity of every choice."""
+    """Splits rows between models, each asked once per batch, with the propensity of each choice."""
 
     name: ClassVar[str] = "ab_test"
     Config: ClassVar[type[OperatorConfig]] = AbTestConfig
