@@ -56,7 +56,8 @@ class Contender:
         return self.argv[0] == str(PEERS_PYTHON)
 
 
-def _gress(key: str) -> list[str]:
+def gress_worker(key: str) -> list[str]:
+    """How a worker of the topology of this key is started."""
     topology = "{project}/topologies/" + f"{key}.yaml"
     return [
         *(str(_BIN / "gress"), "worker", topology),
@@ -93,7 +94,7 @@ GRESS = Contender(
     Kind.GRESS,
     "gress-ml",
     "the topology as it ships, with its defaults",
-    _gress("gress"),
+    gress_worker("gress"),
     rates=(FAST, SLOW),
 )
 BARE = Contender(
@@ -115,7 +116,7 @@ CONTENDERS = (
         Kind.GRESS,
         "gress-ml",
         "as gress-ml; one event in 100 is cut short and becomes a dead letter",
-        _gress("bad_1pct"),
+        gress_worker("bad_1pct"),
         reads=BAD_TRANSFERS,
         writes=(DECISIONS, BAD_DLQ),
     ),
@@ -125,7 +126,7 @@ CONTENDERS = (
         Kind.GRESS,
         "gress-ml",
         "guarantee: exactly_once, commit_interval: 100ms; read_committed",
-        _gress("exactly_once"),
+        gress_worker("exactly_once"),
         transactional=True,
         rates=(FAST,),
     ),

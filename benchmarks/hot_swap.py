@@ -32,7 +32,7 @@ from benchmarks.topics import PARTITIONS, Topics
 from gress_ml.adapters.kafka.decided import Decided, decided_by, read_decided
 from gress_ml.adapters.kafka.models import MODELS_TOPIC, announcement
 from gress_ml.adapters.kafka.settings import KafkaSettings
-from gress_ml.cli.compacted import send
+from gress_ml.cli.compacted import publish
 from gress_ml.dev.servers import Servers
 from gress_ml.registry import Registry
 
@@ -69,7 +69,7 @@ def swapping(registry: Registry, settings: KafkaSettings) -> Iterator[list[str]]
             version = VERSIONS[(len(moved) + 1) % len(VERSIONS)]
             registry.alias(MODEL, "champion", version)
             message = announcement(MODEL, "champion", version, "")
-            asyncio.run(send(settings, MODELS_TOPIC, *message))
+            asyncio.run(publish(settings, MODELS_TOPIC, *message))
             moved.append(version)
 
     mover = threading.Thread(target=move)

@@ -87,6 +87,31 @@ FEATURES_EXTRACTED = Metric(
     "Feature values extracted.",
     ("feature_set", "feature_type"),
 )
+VARIANT_SELECTIONS = Metric(
+    "gress_ml_abtest_variant_selections_total",
+    Kind.COUNTER,
+    "Rows that a variant answered; those that the fallback answered are under `fallback`.",
+    ("experiment", "variant"),
+)
+VARIANT_LATENCY = Metric(
+    "gress_ml_abtest_variant_latency_seconds",
+    Kind.HISTOGRAM,
+    "Time of one model call of a variant on its rows of a batch.",
+    ("experiment", "variant"),
+    SECONDS,
+)
+SHADOW_COMPARISONS = Metric(
+    "gress_ml_abtest_shadow_comparisons_total",
+    Kind.COUNTER,
+    "Answers compared with one from the shadow: match, differ, disagree, failed; shed: let go.",
+    ("experiment", "result"),
+)
+MISSING_SPLIT_KEYS = Metric(
+    "gress_ml_abtest_missing_split_keys_total",
+    Kind.COUNTER,
+    "Rows answered without an id to split by: by_event or default_arm.",
+    ("experiment", "policy"),
+)
 
 # The engine's own.
 EVENTS = Metric("gress_ml_events_total", Kind.COUNTER, "Records read.", ("topic",))

@@ -65,11 +65,29 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """Work for after the answer has left: what it makes goes to the side stream ``side``.
+
+    ``stages`` takes ``batch``, or any part of it: as with ``process``, how it was cut does not show
+    in the result. It reads no state. Its output's ``batch`` is rows of the side stream, and its
+    measures are recorded; there are no other effects. The shell does it when it has nothing better
+    to do, and may let it go, whole or in part: then ``shed``, a counter with its labels, grows by
+    the rows. Commits do not wait for it, so nothing may depend on it.
+    """
+
+    side: str
+    batch: Batch
+    stages: Callable[[Batch], Stages]
+    shed: tuple[Metric, tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What an operator made of a batch. Effects are returned, not performed (law 7).
 
     Each row of the input is in ``batch`` or in ``rejected``, under its own offset. ``side`` holds
     further named streams that a topology may route (``from: step.name``); rows there are extra.
+    ``later`` is work beside the path of the answer; it is not done while a state is replayed.
     """
 
     batch: Batch
@@ -78,6 +96,7 @@ class Output:
     side: Mapping[str, Batch] = field(default_factory=dict)
     measures: Sequence[Measure] = ()
     logs: Sequence[Mapping[str, Any]] = ()
+    later: Sequence[Later] = ()
 
 
 #: Work that touches no state and may run in another thread, such as to ask a model.
@@ -86,8 +105,19 @@ Work = Callable[[], Any]
 Stages = Generator[Work, Any, Output]
 
 
-def in_one_go(stages: Stages) -> Output:
-    """The output of the stages, all their work done on the spot."""
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Work whose time the shell observes into these histograms, as an operator sees no clock."""
+
+    work: Work
+    timers: Sequence[tuple[Metric, tuple[str, ...]]]
+
+    def __call__(self) -> Any:
+        return self.work()
+
+
+def in_one_go(stages: Stages, do: Callable[[Work], Any] = lambda work: work()) -> Output:
+    """The output of the stages, all their work done on the spot; ``do`` does one piece of it."""
     answer: Any = None
     error: Exception | None = None
     while True:
@@ -98,7 +128,7 @@ def in_one_go(stages: Stages) -> Output:
             return output
         answer, error = None, None
         try:
-            answer = work()
+            answer = do(work)
         except Exception as raised:  # the operator decides what failed work means
             error = raised
 
@@ -190,8 +220,13 @@ class Operator(ABC, Generic[C]):
         """Columns that come out, given those that come in (after ``open``). Raises SchemaError."""
 
     def sides(self, columns: Columns) -> Mapping[str, Columns]:
-        """Columns of each stream in ``Output.side``, by its name, given those that come in."""
+        """Columns of each side stream, late ones too, by its name, given those that come in."""
         return {}
+
+    @property
+    def late_sides(self) -> frozenset[str]:
+        """Those of ``sides`` that come from ``Output.later``: outputs may read them, steps not."""
+        return frozenset()
 
     def lookups(self, batch: Batch) -> Sequence[Lookup]:
         """What to fetch for this batch; the answers are columns of the batch in ``process``."""

@@ -10,8 +10,7 @@ from fuzz import bytes_mutation
 from fuzz.target import Target, require
 from fuzz.targets.events import Transfers
 from gress_ml.adapters.kafka.compacted import CompactedReader
-from gress_ml.adapters.kafka.control import CONTROL_TOPIC
-from gress_ml.adapters.kafka.control import Switches as Taker
+from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switches
 from gress_ml.engine.engine import _control as control
 
 _SWITCH = b"compression_ml.enabled"
@@ -41,9 +40,8 @@ class Switches(Target):
     def check(self, data: bytes) -> str:
         key, line, value = data.partition(b"\n")
         told: list[tuple[str, str]] = []
-        taker = Taker(lambda name, text: told.append((name, text)))
-        reader = CompactedReader({}, CONTROL_TOPIC, taker.take)
-        reader._take(key or None, value if line else None)
+        take = switches(lambda name, text: told.append((name, text)))
+        CompactedReader({}, CONTROL_TOPIC, take).take(key or None, value if line else None)
         for name, text in told:
             self._control(name, text)
         try:

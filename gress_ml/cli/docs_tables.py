@@ -217,6 +217,11 @@ def _meaning(schema: Schema, places: Mapping[str, Section]) -> str:
     if "$ref" in schema and "description" not in schema:  # the same as that of its type
         described = places[_name(schema)].schema
     text = markdown(described.get("description", ""))
+    if entries := schema.get("ml_entry"):
+        text = (
+            f"{text} Keys that the step does not set are those of the entry of this name in "
+            f"`ml.{entries}`."
+        )
     source = schema.get("ml_default")
     return f"{text} Where the step does not set it, `ml.{source}` counts." if source else text
 

@@ -14,7 +14,7 @@ from gress_ml.adapters.kafka.decided import decided_by, read_decided
 from gress_ml.adapters.kafka.models import MODELS_TOPIC, announcement
 from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.cli import models_tables as tables
-from gress_ml.cli.compacted import send
+from gress_ml.cli.compacted import publish
 from gress_ml.errors import BrokerUnavailable, ConfigError, ModelError
 from gress_ml.registry import Registry, open_storage
 
@@ -222,7 +222,7 @@ def _announce(kafka: str | None, model: str, alias: str, version: str) -> None:
         return
     key, value = announcement(model, alias, version, _now("milliseconds"))
     try:
-        asyncio.run(send(settings, MODELS_TOPIC, key, value))
+        asyncio.run(publish(settings, MODELS_TOPIC, key, value))
     except BrokerUnavailable as error:
         raise BrokerUnavailable(
             f"{error}. The registry is changed, the workers were not told: they look at their next "

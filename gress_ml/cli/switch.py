@@ -9,7 +9,7 @@ import typer
 
 from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switch_message
 from gress_ml.adapters.kafka.settings import KafkaSettings
-from gress_ml.cli.compacted import send
+from gress_ml.cli.compacted import publish
 from gress_ml.errors import ConfigError
 
 
@@ -27,5 +27,5 @@ def switch(
         key, message = switch_message(name, value)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    asyncio.run(send(KafkaSettings.from_env(bootstrap=kafka), CONTROL_TOPIC, key, message))
+    asyncio.run(publish(KafkaSettings.from_env(bootstrap=kafka), CONTROL_TOPIC, key, message))
     typer.echo(f"{name} = {value}")

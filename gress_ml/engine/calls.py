@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
-import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.driving import drive_stages
+from gress_ml.engine.job import Job, Stopwatch, begin
 from gress_ml.engine.pace import Pace
 from gress_ml.engine.threads import Threads
 from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME
-from gress_ml.operator import Operator, Output, Stages, Work
+from gress_ml.operator import Operator, Output, Stages, Work, in_one_go
 from gress_ml.ports import Clock
 from gress_ml.runtime.plan import Call, Step
 
 #: How long work beside the loop may take to come back, where there is a deadline. Far longer than
 #: one: that it waits for other partitions or for a core is no fault of the model.
 PATIENCE_S = 10.0
-
-
-@dataclass(slots=True)
-class _Job:
-    """Work and what came of it."""
-
-    work: Work
-    answer: Any = None
-    error: BaseException | None = None
-    cpu_s: float = 0.0
-
-    def run(self) -> None:
-        """Do the work, in any thread."""
-        # to wait for the interpreter's lock or for a core is not the work's time
-        started = time.thread_time()
-        try:
-            self.answer = self.work()
-        except BaseException as error:  # handed to who waits; the thread lives on
-            self.error = error
-        self.cpu_s = time.thread_time() - started
-
-    def result(self) -> Any:
-        """What the work returned. Raises what it raised."""
-        if self.error is not None:
-            raise self.error
-        return self.answer
 
 
 class _Lane:
@@ -102,7 +74,9 @@ class Calls:
                 return self._beside(call, lane, stages)
         started = self._clock.monotonic()
         if lane.pace.trusted:
-            output = operator.process(call.batch)
+            watch = Stopwatch(self._clock)
+            output = _process(call, watch)
+            watch.record(self._metrics)
         elif lane.threads.full:
             return operator.fallback(call.batch, "overload")  # says nothing of the pace
         else:
@@ -122,7 +96,8 @@ class Calls:
         """Hold the loop for at most the deadline."""
         operator = call.step.operator
         assert operator.deadline_s is not None
-        job = _Job(partial(operator.process, call.batch))
+        watch = Stopwatch(self._clock)
+        job = Job(partial(_process, call, watch))
         under_way = threading.Lock()  # a bare lock: an Event costs several times as much
         under_way.acquire()
         lane.threads.start(job.run, under_way.release)
@@ -132,18 +107,19 @@ class Calls:
         if not in_time:
             lane.pace.gave_up()
             return operator.fallback(call.batch, "timeout")
+        watch.record(self._metrics)
         output: Output = job.result()
         return output
 
     async def _beside(self, call: Call, lane: _Lane, stages: Stages) -> Output:
         """The stages on the loop, their work in a thread; late is what computes for too long."""
         operator = call.step.operator
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
+        watch = Stopwatch(self._clock)
 
         async def do(work: Work) -> Any:
-            jobs.append(job := _Job(work))
-            await self._finished(job, lane)
-            return job.result()
+            jobs.append(job := Job(partial(watch.do, work)))
+            return await self._finished(job, lane)
 
         started = self._clock.monotonic()
         patience = asyncio.timeout(None if operator.deadline_s is None else PATIENCE_S)
@@ -157,25 +133,20 @@ class Calls:
             lane.pace.gave_up()
             output = operator.fallback(call.batch, "timeout")
         else:
+            watch.record(self._metrics)
             lane.pace.saw(len(call.batch), sum(job.cpu_s for job in jobs))
         self._measure(call, self._clock.monotonic() - started)
         return output
 
-    async def _finished(self, job: _Job, lane: _Lane) -> None:
-        """Do the job in a thread of the lane and wait for it without holding the loop."""
-        loop = asyncio.get_running_loop()
-        finished = loop.create_future()
-
-        def tell() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(_set, finished)
-
-        lane.beside.start(job.run, tell)
+    async def _finished(self, job: Job, lane: _Lane) -> Any:
+        """The result of the job, done in a thread of the lane without holding the loop."""
+        done = begin(job, lane.beside)
         self._count()
         try:
-            await finished
+            await done
         finally:
             self._count()
+        return job.result()
 
     def _count(self) -> None:
         busy = sum(lane.busy for lane in self._lanes.values())
@@ -187,9 +158,11 @@ class Calls:
             self._metrics.record(metric, elapsed_s * metric.per_second, labels)
 
 
-def _set(finished: asyncio.Future[None]) -> None:
-    if not finished.done():  # else nobody waits any more
-        finished.set_result(None)
+def _process(call: Call, watch: Stopwatch) -> Output:
+    """The operator's output, its stages done one after the other on the spot."""
+    operator = call.step.operator
+    stages = operator.stages(call.batch)
+    return operator.process(call.batch) if stages is None else in_one_go(stages, watch.do)
 
 
 def _cores() -> int:

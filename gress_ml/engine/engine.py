@@ -62,6 +62,7 @@ class Engine:
         self._switches: dict[str, str] = {}
         #: Told when a partition was opened.
         self.on_opened: Callable[[], None] = _nothing
+        shell.afterwards.yield_to(self._busy)
 
     # --- BatchSink --------------------------------------------------------------------------------
 
@@ -193,6 +194,9 @@ class Engine:
         await self.revoked(list(self._runners))
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _busy(self) -> bool:
+        return any(runner.busy for runner in self._runners.values())
 
     async def _current(self, partition: Partition, committed: int) -> tuple[Plan, int | None]:
         """The partition's plan, of the models that the worker uses when it is done."""

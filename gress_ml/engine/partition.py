@@ -15,6 +15,7 @@ from gress_ml.adapters.kafka.outlet import Outlet, OutletLostError, Outlets
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.kafka.transport import CommitRefusedError
 from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.driving import Answers, drive
 from gress_ml.engine.effects import Effects
@@ -49,6 +50,7 @@ class Shell:
     features: FeatureStore
     snapshots: SnapshotStore
     metrics: PrometheusMetrics
+    afterwards: Afterwards
     history: History | None = None
 
 
@@ -77,10 +79,16 @@ class PartitionRunner:
         self._alarm_at = math.inf
         self._background: set[asyncio.Future[Any]] = set()
         self._failure: BaseException | None = None
+        self._deciding = False
         self._taken: SavedState | None = None
         self._waiting: dict[str, Step] = {}  # to be swapped in before the next batch
         self._untold = plan.uses  # whose decisions the history does not know yet
         self._log = log.bind(topic=partition[0], partition=partition[1])
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is being decided, or waits to be."""
+        return self._deciding or self.task.queued > 0
 
     # --- told from outside ------------------------------------------------------------------------
 
@@ -115,6 +123,7 @@ class PartitionRunner:
         self._stop_alarm()
         for step in self._waiting.values():
             step.operator.close()
+        self._shell.afterwards.drop({self.partition})
         self.plan.close()
         await self._outlet.close()
 
@@ -159,6 +168,13 @@ class PartitionRunner:
         self._log.info("model_swapped", steps=[*steps], offset=self.task.position)
 
     async def _run_batch(self, batch: RunBatch) -> None:
+        self._deciding = True
+        try:
+            await self._decide_and_send(batch)
+        finally:
+            self._deciding = False
+
+    async def _decide_and_send(self, batch: RunBatch) -> None:
         result = await self._decide(batch)
         if batch.replay:
             self.task.replayed(batch.end)
@@ -170,6 +186,8 @@ class PartitionRunner:
         self.task.launched(batch.end, _size_of(result))
         self._background.add(settled)
         settled.add_done_callback(partial(self._settled, batch))
+        if result.late:
+            self._shell.afterwards.offer(self.partition, self.plan, result.late)
 
     def _tell(self, batch: RunBatch, result: Result) -> None:
         """Add to the outputs who decides from here on, when that is new."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.committer import GroupCommitter
 from gress_ml.adapters.kafka.compacted import CompactedReader
-from gress_ml.adapters.kafka.control import CONTROL_TOPIC, Switches
+from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switches
 from gress_ml.adapters.kafka.decided import ensure_topic
 from gress_ml.adapters.kafka.models import MODELS_TOPIC
 from gress_ml.adapters.kafka.outlet import Outlets
@@ -27,6 +27,7 @@ from gress_ml.adapters.kafka.sink import BatchSink, Partition
 from gress_ml.adapters.kafka.transactional_outlet import TransactionalOutlets
 from gress_ml.adapters.kafka.transport import Consumer
 from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import DRAIN_S, Engine
 from gress_ml.engine.history import History
@@ -35,6 +36,7 @@ from gress_ml.engine.partition import Shell
 from gress_ml.engine.reloading import Reloader
 from gress_ml.engine.stores import Stores
 from gress_ml.errors import BrokerUnavailable
+from gress_ml.experiments.published import EXPERIMENTS_TOPIC, experiment_switch
 from gress_ml.metrics import CONSUMER_LAG
 from gress_ml.topology.topology import Topology
 
@@ -46,6 +48,8 @@ _METADATA_AGE_S = 5.0
 #: How soon a member hears that its group forms anew: the answer to its next heartbeat tells
 #: (KIP-62). Until the last one has heard, all partitions stand still.
 _HEARTBEAT_S = 0.3
+#: How long the first event waits for what is set in compacted topics.
+_SETTINGS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class Worker:
         self._failure: BaseException | None = None
         self._stopping = asyncio.Event()
         self.producer = OutputProducer(settings.kafka.client, self._clock)
+        self._afterwards = Afterwards(self.producer, self.metrics, self._clock)
         self.app = self._new_app()
         self.engine = Engine(topology, stores.models, self._shell(), self._fail, self._reopen)
         self._reloader = Reloader(self.engine, self.metrics)
@@ -125,13 +130,12 @@ class Worker:
                 return
             life.push_async_callback(self.producer.stop)
             life.push_async_callback(self._stores.features.close)
-            for background in (
-                self._sample(),
-                self._control().run(),
-                self._announcements().run(),
-                self._reloader.run(),
-            ):
+            readers = self._readers()
+            reading = [reader.run() for reader in (*readers, self._announcements())]
+            beside = (self._sample(), self._afterwards.run(), self._reloader.run(), *reading)
+            for background in beside:
                 await life.enter_async_context(_beside(background))
+            await self._hear(readers)
             await self._until_stopped()
         if self._failure is not None:
             raise self._failure
@@ -235,6 +239,7 @@ class Worker:
             features=self._stores.features,
             snapshots=self._stores.snapshots,
             metrics=self.metrics,
+            afterwards=self._afterwards,
             history=History(
                 self.topology.name,
                 self._clock,
@@ -254,13 +259,30 @@ class Worker:
     async def _commit(self, offsets: Mapping[Partition, int]) -> None:
         await cast(Consumer, self.app.consumer).commit_batches(offsets)
 
-    def _control(self) -> CompactedReader:
-        switches = Switches(self.engine.switch)
-        return CompactedReader(self._settings.kafka.client, CONTROL_TOPIC, switches.take)
-
     def _announcements(self) -> CompactedReader:
         client = self._settings.kafka.client
         return CompactedReader(client, MODELS_TOPIC, self._reloader.announced)
+
+    def _readers(self) -> Sequence[CompactedReader]:
+        client = self._settings.kafka.client
+        return (
+            CompactedReader(client, CONTROL_TOPIC, switches(self.engine.switch)),
+            CompactedReader(client, EXPERIMENTS_TOPIC, self._take_split),
+        )
+
+    def _take_split(self, experiment: str, value: bytes | None) -> None:
+        log.info("experiment", name=experiment, set=value is not None)
+        text = "" if value is None else value.decode(errors="replace")
+        self.engine.switch(experiment_switch(experiment), text)
+
+    async def _hear(self, readers: Sequence[CompactedReader]) -> None:
+        """What is set counts from the first event on: read it before any."""
+        try:
+            async with asyncio.timeout(_SETTINGS_S):
+                for reader in readers:
+                    await reader.caught_up.wait()
+        except TimeoutError:
+            log.warning("settings_not_read", after_s=_SETTINGS_S)
 
     async def _sample(self) -> None:
         while True:

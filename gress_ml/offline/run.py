@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from gress_ml.engine.driving import Answers, drive
 from gress_ml.engine.planning import build_plan, task_settings
-from gress_ml.operator import Lookup, Output
+from gress_ml.operator import Lookup, Output, in_one_go
 from gress_ml.ports import FeatureStore, ModelStore
 from gress_ml.record import FileRecord
-from gress_ml.runtime.plan import Call, Plan
+from gress_ml.runtime.plan import Call, Plan, Produced, Result
 from gress_ml.runtime.task import PartitionTask, RunBatch, TaskSettings
 from gress_ml.topology.topology import Input, Topology
 
@@ -77,7 +77,7 @@ class OfflineRun:
             await self._features.put(write.table, write.fields, write.keys, write.rows)
         sent = [
             Sent(produced.topic, key, value)
-            for produced in result.produced
+            for produced in [*result.produced, *_afterwards(plan, result)]
             for key, value in zip(produced.keys, produced.values, strict=True)
         ]
         dead = []
@@ -94,6 +94,13 @@ class OfflineRun:
 def _call(wish: Call) -> Output:
     """No deadline here: a file waits for no one, so nothing falls back."""
     return wish.step.operator.process(wish.batch)
+
+
+def _afterwards(plan: Plan, result: Result) -> Iterator[Produced]:
+    """What late work makes, all of it: here nothing else waits."""
+    for late in result.late:
+        output = in_one_go(late.later.stages(late.later.batch))
+        yield from plan.leaving(late.stream, output.batch).produced
 
 
 def _batches(settings: TaskSettings, records: Iterable[FileRecord]) -> Iterator[RunBatch]:

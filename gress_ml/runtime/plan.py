@@ -16,7 +16,7 @@ from gress_ml.batch import Array, Batch, concat
 from gress_ml.bundle import ModelUse
 from gress_ml.errors import OperatorError
 from gress_ml.metrics import Measure
-from gress_ml.operator import Lookup, Operator, Output, Rejected, Snapshot, Write
+from gress_ml.operator import Later, Lookup, Operator, Output, Rejected, Snapshot, Write
 from gress_ml.record import Record
 from gress_ml.runtime.decode import Decoder
 from gress_ml.runtime.encode import encode_rows, keys_of
@@ -84,9 +84,20 @@ class DeadLetter:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Work for after the answer, and the stream (``step.side``) that what it makes belongs to."""
+
+    stream: str
+    later: Later
+
+
 @dataclass(slots=True)
 class Result:
-    """All effects of one batch, to be performed by the shell before its offsets are committed."""
+    """All effects of one batch, to be performed by the shell before its offsets are committed.
+
+    All but ``late``: that is done when the others are on their way, or not at all.
+    """
 
     produced: list[Produced] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
@@ -94,6 +105,7 @@ class Result:
     measures: list[Measure] = field(default_factory=list)
     logs: list[Mapping[str, Any]] = field(default_factory=list)
     degraded: set[str] = field(default_factory=set)
+    late: list[Late] = field(default_factory=list)
 
 
 Wish = Call | Fetch
@@ -134,9 +146,18 @@ class Plan:
             result.measures += output.measures
             result.logs += output.logs
             result.degraded |= output.batch.degraded
+            result.late += [Late(f"{step.name}.{each.side}", each) for each in output.later]
         for route in self.routes:
             if (stream := streams.get(route.source)) is not None:
                 _leave(result, offsets, route, stream)
+        return result
+
+    def leaving(self, stream: str, batch: Batch) -> Result:
+        """The messages of a late stream's rows; what cannot be written is among ``dead``."""
+        result = Result()
+        for route in self.routes:
+            if route.source == stream:
+                _leave(result, batch.offsets, route, batch)
         return result
 
     def control(self, switch: str, value: str) -> bool:
@@ -231,6 +252,7 @@ def _join(first: Output, second: Output) -> Output:
         },
         measures=[*first.measures, *second.measures],
         logs=[*first.logs, *second.logs],
+        later=[*first.later, *second.later],
     )
 
 

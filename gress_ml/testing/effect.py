@@ -11,7 +11,7 @@ import numpy as np
 
 from gress_ml.batch import Array, Batch
 from gress_ml.metrics import Kind
-from gress_ml.operator import Output
+from gress_ml.operator import Output, in_one_go
 
 #: How far numbers may differ where a model may add in another order for another batch size.
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
@@ -32,13 +32,15 @@ class Effect:
 
 
 def effect_of(outputs: Sequence[Output]) -> Effect:
-    """What the outputs did together."""
+    """What the outputs did together, their work for later done."""
     effect = _rows_effect([output.batch for output in outputs])
-    names = sorted({name for output in outputs for name in output.side})
-    sides = {
-        name: _rows_effect([output.side[name] for output in outputs if name in output.side])
-        for name in names
-    }
+    late = [
+        (later.side, in_one_go(later.stages(later.batch))) for o in outputs for later in o.later
+    ]
+    parts = [*(part for output in outputs for part in output.side.items())]
+    parts += [(name, output.batch) for name, output in late]
+    names = sorted({name for name, _ in parts})
+    sides = {name: _rows_effect([side for of, side in parts if of == name]) for name in names}
     rejected = [(r.offset, r.code, r.message) for output in outputs for r in output.rejected]
     return Effect(
         effect.offsets,
@@ -48,7 +50,7 @@ def effect_of(outputs: Sequence[Output]) -> Effect:
         sorted(rejected),
         _writes(outputs),
         {name: side for name, side in sides.items() if side.offsets},
-        _counters(outputs),
+        _counters([*outputs, *(output for _, output in late)]),
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from gress_ml.batch import Array, Batch
-from gress_ml.operator import Operator, Output
-from gress_ml.schema import MISSING_TIME, ColumnType
+from gress_ml.operator import Later, Operator, Output, in_one_go
+from gress_ml.schema import MISSING_TIME, Columns, ColumnType
 from gress_ml.testing.effect import alike, assert_same, effect_of
 from gress_ml.testing.harness import run_batch
 from gress_ml.testing.purity import watched
@@ -93,6 +93,19 @@ def split_invariant(subject: Subject) -> None:
         assert_same(parts, whole, f"cut before row {at}")
     singles = [batch.take(np.array([row])) for row in range(len(batch))]
     assert_same(effect_of(subject.run_parts(singles)), whole, "row by row")
+
+
+def later_work_may_be_cut(subject: Subject) -> None:
+    """However the shell cuts the work for after the answer, what comes of it is the same."""
+    for later in subject.run(subject.batch()).later:
+
+        def made(part: Batch, later: Later = later) -> Output:
+            return in_one_go(later.stages(part))
+
+        whole = effect_of([made(later.batch)])
+        for at in range(1, len(later.batch)):
+            parts = [made(part) for part in cut(later.batch, at)]
+            assert_same(effect_of(parts), whole, f"later work cut before row {at}")
 
 
 def empty_batch(subject: Subject) -> None:
@@ -221,7 +234,9 @@ def no_clock_and_no_io(subject: Subject) -> None:
     number from a generator that they share with others."""
     operator, batch = subject.fresh(), subject.batch()
     with watched() as found:
-        run_batch(operator, batch)
+        output = run_batch(operator, batch)
+        for later in output.later:
+            in_one_go(later.stages(later.batch))
         operator.snapshot()
     operator.close()
     assert not found, f"the work called {sorted(set(found))}"
@@ -243,11 +258,19 @@ def signature_matches(subject: Subject) -> None:
     assert_columns(output.batch, operator, subject)
     sides = operator.sides(subject.example.columns)
     assert set(output.side) <= set(sides), f"streams {sorted(output.side)} are not declared"
+    assert not set(output.side) & operator.late_sides, "a late stream came at once"
+    for later in output.later:
+        assert later.side in sides.keys() & operator.late_sides, f"{later.side!r} is not declared"
+        made = in_one_go(later.stages(later.batch)).batch
+        _assert_declared(made, sides[later.side])
 
 
 def assert_columns(batch: Batch, operator: Operator[Any], subject: Subject) -> None:
     """The columns of a batch are those of the signature."""
-    declared = subject.signature(operator)
+    _assert_declared(batch, subject.signature(operator))
+
+
+def _assert_declared(batch: Batch, declared: Columns) -> None:
     if not len(batch):
         return
     undeclared, absent = set(batch.columns) - set(declared), set(declared) - set(batch.columns)

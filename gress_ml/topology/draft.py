@@ -21,6 +21,10 @@ class Draft:
     project: Path
     #: Columns whose declared type is wrong: what does not fit them is not another fault.
     doubtful: set[str] = field(default_factory=set)
+    #: Streams (``step.side``) that are made after the answer has left.
+    late: set[str] = field(default_factory=set)
+    #: Entries of the ml block, by their path in it, and the step that runs each.
+    entries: dict[KeyPath, str] = field(default_factory=dict)
 
     def given(self, *path: str | int) -> bool:
         """Whether the file has a value here, right or wrong; null is none."""

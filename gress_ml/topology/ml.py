@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -119,25 +120,25 @@ class VariantSpec(Block):
 
     name: str = Field(min_length=1)
     """Name of the arm."""
-    model_name: str
+    model_name: str = Field(min_length=1)
     """Model that answers in this arm."""
-    model_version: str
-    """Its version."""
+    model_version: str = Field(min_length=1)
+    """Its version, an alias, or `latest`."""
     weight: float = Field(ge=0)
     """Share of the traffic, relative to the other arms."""
     enabled: bool = True
-    """Whether the arm gets traffic."""
+    """Whether the arm takes part."""
 
 
 class ExperimentSpec(Block):
-    """One A/B test."""
+    """One A/B test, for the step that names it."""
 
     name: str = Field(min_length=1)
     """Name of the experiment; it salts the assignment."""
-    strategy: Literal["random", "hash", "percentage", "user_id"] = "hash"
+    strategy: Literal["random", "hash", "percentage", "user_id", "legacy_fnv"] = "hash"
     """How an event is assigned to an arm."""
     split_key: str | None = None
-    """Column whose value is hashed."""
+    """Column of the id that is split by."""
     enable_shadow_mode: bool = False
     """Whether the other arms run too, off the path of the answer."""
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
@@ -145,10 +146,10 @@ class ExperimentSpec(Block):
 
 
 class AbTestingSpec(Block):
-    """Experiments. Not supported by this version."""
+    """Experiments; each is run by the step whose config names it."""
 
     enabled: bool = False
-    """Switches experiments on. Not supported by this version."""
+    """Switches experiments on. Without it none may be named by a step."""
     experiments: tuple[ExperimentSpec, ...] = ()
     """The experiments."""
 
@@ -176,8 +177,6 @@ def unsupported(ml: MlSpec) -> Iterator[tuple[tuple[str, str], str]]:
     """What is switched on and not supported by this version: path within the block, and what."""
     if ml.online_learning.enabled:
         yield ("online_learning", "enabled"), "online learning"
-    if ml.ab_testing.enabled:
-        yield ("ab_testing", "enabled"), "A/B testing"
 
 
 def registry_faults(spec: ModelRegistrySpec) -> Iterator[tuple[str, str, str]]:
@@ -215,3 +214,37 @@ def ml_defaults(
             plain = list(value) if isinstance(value, tuple) else value
             found[field.alias or name] = (plain, (block, key))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ml block says of the thing that a step names: keys of its config, and where."""
+
+    path: tuple[str | int, ...]  # within the block
+    values: Mapping[str, object]  # as the file has them
+    enabled: bool  # whether things of this kind are switched on
+
+
+def ml_entry(
+    document: Mapping[str, Any], config: type[BaseModel], given: Mapping[str, Any]
+) -> Entry | None:
+    """The entry of a list of the ml block that a config names; None when it names none.
+
+    A config field names one with ``json_schema_extra={"ml_entry": "ab_testing.experiments"}``; the
+    keys of the entry of this name count where the step does not set them. ``document`` is the block
+    as the file has it.
+    """
+    for key, field in config.model_fields.items():
+        extra = field.json_schema_extra
+        dotted = extra.get("ml_entry") if isinstance(extra, dict) else None
+        if not isinstance(dotted, str):
+            continue
+        block, _, name = dotted.partition(".")
+        section = document.get(block)
+        if not isinstance(section, dict) or not isinstance(section.get(name), list):
+            return None
+        for i, entry in enumerate(section[name]):
+            if isinstance(entry, dict) and entry.get("name") == given.get(key):
+                values = {one: value for one, value in entry.items() if one != "name"}
+                return Entry((block, name, i), values, bool(section.get("enabled")))
+    return None

@@ -21,7 +21,7 @@ from gress_ml.topology.findings import (
     nearest_hint,
     path_text,
 )
-from gress_ml.topology.ml import ml_defaults
+from gress_ml.topology.ml import Entry, ml_defaults, ml_entry
 from gress_ml.topology.topology import Step
 from gress_ml.topology.validation import PLACEHOLDER, Fault, Part, Validated, validate
 from gress_ml.topology.wiring import Wiring
@@ -132,7 +132,8 @@ class StepChecker:
 
     def check(self, wiring: Wiring) -> tuple[Step, ...]:
         """The steps that hold, in order; what they give is in the streams."""
-        found = (self._step(i, wiring.sources[i]) for i in wiring.order)
+        found = [self._step(i, wiring.sources[i]) for i in wiring.order]
+        check_entries(self._draft)
         return tuple(step for step in found if step is not None)
 
     def _step(self, i: int, source: str | None) -> Step | None:
@@ -154,8 +155,12 @@ class StepChecker:
 
     def _check_side(self, i: int, source: str | None) -> None:
         path: KeyPath = ("steps", i, "input")
-        if source is not None:
-            check_side(self._draft, path, source, self._streams)
+        if source is None:
+            return
+        check_side(self._draft, path, source, self._streams)
+        if source in self._draft.late:
+            message = f"{source!r} is made after the answer has left, when no step runs any more"
+            self._draft.at_value(path, message, "outputs may read it")
 
     def _operator(self, i: int) -> OperatorClass | None:
         name = self._draft.spec.steps[i].operator
@@ -208,6 +213,8 @@ class StepChecker:
             streams[step.name] = operator.signature(columns)
             for side, inside in operator.sides(columns).items():
                 streams[f"{step.name}.{side}"] = inside
+                if side in operator.late_sides:
+                    self._draft.late.add(f"{step.name}.{side}")
         return reads
 
 
@@ -230,16 +237,50 @@ def _operator_hint(name: str, catalogue: Catalogue) -> str:
 
 
 def _config_part(draft: Draft, i: int, operator: OperatorClass) -> Part:
-    """The config of a step, with the defaults of the ml block that its operator asks for."""
+    """The config of a step, with what the ml block has for keys that the step does not set."""
     path: KeyPath = ("steps", i, "config")
     given = draft.document.get(path)
     value = dict(given) if isinstance(given, dict) else {}
     moved: dict[KeyPath, KeyPath] = {}
+    entry = ml_entry(draft.document.get(("ml",)) or {}, operator.Config, value)
+    if entry is not None:
+        _check_entry(draft, i, entry)
+        for key, there in entry.values.items():
+            if key not in value:
+                value[key] = there
+                moved[(key,)] = ("ml", *entry.path, key)
     for key, (default, where) in ml_defaults(draft.spec.ml, operator.Config).items():
         if key not in value:
             value[key] = default
             moved[(key,)] = ("ml", *where)
     return Part(draft.document, path, value, moved)
+
+
+def _check_entry(draft: Draft, i: int, entry: Entry) -> None:
+    """An entry is of one step, and of things that are switched on."""
+    step = draft.spec.steps[i].name
+    if not entry.enabled:
+        path: KeyPath = ("ml", entry.path[0], "enabled")
+        at = path if draft.given(*path) else path[:-1]
+        message = f"{entry.path[0]} is switched off, and step {step!r} takes part"
+        draft.at_value(at, message, "set `enabled: true`, or take the step away")
+    other = draft.entries.setdefault(entry.path, step)
+    if other != step:
+        message = f"two steps run it: {other!r} and {step!r}"
+        draft.at_value(("ml", *entry.path, "name"), message, "their counts would mix: copy it")
+
+
+def check_entries(draft: Draft) -> None:
+    """Report what is defined in the ml block for a step that is not there."""
+    testing = draft.spec.ml.ab_testing
+    names: dict[str, int] = {}
+    for i, experiment in enumerate(testing.experiments):
+        path: KeyPath = ("ml", "ab_testing", "experiments", i)
+        if names.setdefault(experiment.name, i) != i and experiment.name != PLACEHOLDER:
+            draft.at_value((*path, "name"), f"duplicate experiment {experiment.name!r}")
+        elif testing.enabled and path[1:] not in draft.entries:
+            hint = f"add a step whose config says `experiment: {experiment.name}`"
+            draft.at_value((*path, "name"), f"no step runs {experiment.name!r}", hint)
 
 
 class _Unopened(ModelError):  # noqa: N818 - reads as the fact it states

@@ -17,9 +17,19 @@ from gress_ml.schema import ColumnType, EventSchema, Field
 from gress_ml.topology.catalogue import installed_operators
 
 PAGE = (DOCS / "errors.md").read_text(encoding="utf-8")
-_SOURCES = ("gress_ml/runtime", "gress_ml/engine", "gress_ml/features", "operators")
+_SOURCES = (
+    *("gress_ml/runtime", "gress_ml/engine", "gress_ml/features", "gress_ml/inference"),
+    "operators",
+)
 #: Calls that take a code, and at which place.
-_CALLS = {"Rejected": 1, "DeadLetter": 2, "_BadEventError": 0, "reject": 1, "_reject": 2}
+_CALLS = {
+    "Rejected": 1,
+    "DeadLetter": 2,
+    "_BadEventError": 0,
+    "reject": 1,
+    "rejected": 2,
+    "_reject": 2,
+}
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 
 SCHEMA = EventSchema(

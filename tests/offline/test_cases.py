@@ -94,6 +94,7 @@ def test_an_unknown_input_or_output_is_named_with_those_that_exist(
     assert "'other'; there are: " in str(result.exception)
 
 
-def test_the_flagship_passes_its_own_tests() -> None:
-    result = CliRunner().invoke(app, ["test", "topologies/compression_selector_test.yaml"])
+@pytest.mark.parametrize("name", ["compression_selector", "selector_ab_test"])
+def test_the_topologies_here_pass_their_own_tests(name: str) -> None:
+    result = CliRunner().invoke(app, ["test", f"topologies/{name}_test.yaml"])
     assert result.exit_code == 0, result.output

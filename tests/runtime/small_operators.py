@@ -11,7 +11,17 @@ import orjson
 
 from gress_ml.batch import Array, Batch
 from gress_ml.metrics import Kind, Measure, Metric
-from gress_ml.operator import Lookup, Operator, OperatorConfig, Output, Rejected, Snapshot, Write
+from gress_ml.operator import (
+    Later,
+    Lookup,
+    Operator,
+    OperatorConfig,
+    Output,
+    Rejected,
+    Snapshot,
+    Stages,
+    Write,
+)
 from gress_ml.record import FileRecord
 from gress_ml.runtime.decode import Decoder
 from gress_ml.runtime.plan import Call, Fetch, Plan, Result, Route, Step
@@ -43,6 +53,25 @@ class _Small(Operator[OperatorConfig]):
 
     def process(self, batch: Batch) -> Output:
         return Output(batch)
+
+
+class Postponed(_Small):
+    """Leaves for later to say twice what x is; fails as a whole when a row has x = 13."""
+
+    name = "postponed"
+
+    @property
+    def late_sides(self) -> frozenset[str]:
+        return frozenset({"twice"})
+
+    def process(self, batch: Batch) -> Output:
+        if (batch["x"] == 13.0).any():
+            raise ValueError("13")
+        return Output(batch, later=[Later("twice", batch, self._twice)])
+
+    def _twice(self, batch: Batch) -> Stages:
+        doubled = yield lambda: batch["x"] * 2
+        return Output(batch.with_columns({"twice": doubled}), measures=[Measure(SEEN, len(batch))])
 
 
 class Poisoned(_Small):

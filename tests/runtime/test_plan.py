@@ -10,6 +10,7 @@ from small_operators import (
     Applying,
     LookingUp,
     Poisoned,
+    Postponed,
     SideAlways,
     Summing,
     Switched,
@@ -22,7 +23,7 @@ from small_operators import (
 
 from gress_ml.batch import Batch
 from gress_ml.errors import OperatorError
-from gress_ml.operator import Output, Rejected
+from gress_ml.operator import Output, Rejected, in_one_go
 from gress_ml.record import FileRecord
 from gress_ml.runtime.plan import DeadLetter, Fetch, Route, Step
 
@@ -346,3 +347,45 @@ def test_every_operator_hears_every_switch() -> None:
     assert (first.value, second.value, other.value) == ("on", "on", "")
     switched.close()
     assert (first.closed, second.closed, other.closed) == (1, 1, 1)
+
+
+# --- late work ------------------------------------------------------------------------------------
+
+TWICE = Route("twice", "late", "later.twice", {"twice": "twice", "id": "decision_id"})
+NOW = Route("now", "out", "later", {"x": "x"})
+
+
+def test_late_work_is_handed_out_and_not_done() -> None:
+    postponed = plan(Step("later", Postponed(), "events"), routes=[NOW, TWICE])
+    result = drive(postponed, [event(3, 1.0), event(5, 2.0)])
+    assert messages(result, "out") == [{"x": 1.0}, {"x": 2.0}]
+    assert [produced.topic for produced in result.produced] == ["out"]
+    assert result.measures == []
+    (late,) = result.late
+    assert (late.stream, late.later.side) == ("later.twice", "twice")
+    output = in_one_go(late.later.stages(late.later.batch))
+    leaving = postponed.leaving(late.stream, output.batch)
+    assert messages(leaving, "late") == [
+        {"twice": 2.0, "id": "in-0-3"},
+        {"twice": 4.0, "id": "in-0-5"},
+    ]
+    assert leaving.produced[0].keys == [b"k", b"k"]
+
+
+def test_a_batch_that_is_halved_keeps_the_late_work_of_both_halves() -> None:
+    postponed = plan(Step("later", Postponed(), "events"), routes=[NOW])
+    records = [event(at, 13.0 if at == 2 else float(at)) for at in range(5)]
+    result = drive(postponed, records)
+    assert [letter.record for letter in result.dead] == [2]
+    waiting = [offset for late in result.late for offset in late.later.batch.offsets.tolist()]
+    assert waiting == [0, 1, 3, 4]
+
+
+def test_a_late_row_that_cannot_be_written_costs_itself() -> None:
+    route = Route("twice", "late", "later.twice", {"j": "j"})
+    postponed = plan(Step("later", Postponed(), "events"), routes=[route])
+    column = np.array([1, "\ud800", 3], object)
+    batch = Batch.of({"j": column}, topic="t")
+    leaving = postponed.leaving("later.twice", batch)
+    assert messages(leaving, "late") == [{"j": 1}, {"j": 3}]
+    assert [letter.code for letter in leaving.dead] == ["output_failed"]

@@ -18,12 +18,14 @@ from gress_ml.batch import Batch, concat
 from gress_ml.errors import SnapshotError
 from gress_ml.operator import (
     Example,
+    Later,
     Lookup,
     Operator,
     OperatorConfig,
     Output,
     Rejected,
     Snapshot,
+    Stages,
 )
 from gress_ml.schema import Column, Columns, ColumnType, columns_of
 from gress_ml.testing import CHECKS, Harness, batch_of, checks_for, rows_of
@@ -359,6 +361,25 @@ class Undocumented(Total):
     Config = SilentConfig
 
 
+class CountsLater(Total):
+    """Says later how many rows came together."""
+
+    def sides(self, columns: Columns) -> dict[str, Columns]:
+        return {"later": columns_of([Column("together", ColumnType.INT)])}
+
+    @property
+    def late_sides(self) -> frozenset[str]:
+        return frozenset({"later"})
+
+    def process(self, batch: Batch) -> Output:
+        waiting = replace(batch, columns={})
+        return replace(super().process(batch), later=[Later("later", waiting, self._count)])
+
+    def _count(self, batch: Batch) -> Stages:
+        counted = yield lambda: len(batch)
+        return Output(batch.with_columns({"together": np.full(len(batch), counted)}))
+
+
 class NoExamples(Total):
     """Shows nothing."""
 
@@ -372,6 +393,7 @@ BROKEN = [
     (Keeps, "input_not_kept"),
     (Chance, "deterministic"),
     (PerBatch, "split_invariant"),
+    (CountsLater, "later_work_may_be_cut"),
     (FailsOnNothing, "empty_batch"),
     (Drops, "row_origin_preserved"),
     (Doubles, "row_origin_preserved"),

@@ -217,7 +217,7 @@ FAULTS = {
         "not supported",
         "",
     ),
-    "a/b testing": ("ml:", "ml:\n  ab_testing: {enabled: true}", (37, 25), "not supported", ""),
+    "a/b testing of nothing": ("ml:", "ml:\n  ab_testing: {enabled: true}", None, "", ""),
     "model without file": (
         "ml:",
         "ml:\n  models: [{name: a, version: v1, type: onnx, path: a.onnx}]",

@@ -103,7 +103,7 @@ def test_the_full_example_is_read_and_only_what_is_not_supported_is_said(
 ) -> None:
     assert [(f.path, f.message) for f in check(text)] == [
         ("ml.online_learning.enabled", "online learning is not supported by this version"),
-        ("ml.ab_testing.enabled", "A/B testing is not supported by this version"),
+        ("ml.ab_testing.experiments[0].name", "no step runs 'fraud-model-test'"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""CompactedReader: the newest value of each key of a compacted topic, told to every worker."""
+"""CompactedReader: the newest value of each key of a compacted topic, read by every worker."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from gress_ml.adapters.kafka.decompression import bound_decompression
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2.0
+#: How long the broker holds a request while there is nothing new; what comes is told at once.
+_HOLD_MS = 5_000
 
 
 class CompactedReader:
     """Tells ``on_record(key, value)`` for each record, from the beginning of the topic on.
 
-    No consumer group: every worker reads all of it. A value of None takes the key away. A key that
-    is missing or no UTF-8 is told in the log and passed over.
+    A value of None takes the key away. A key may be told again, with the value that it has: when
+    the broker was away. No consumer group: every worker reads all of it.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class CompactedReader:
         self._client = client
         self._topic = topic
         self._on_record = on_record
+        #: Set once all that was there at the start has been told, or there is no such topic.
+        self.caught_up = asyncio.Event()
 
     async def run(self) -> None:
         """Read until cancelled; a broker that is away, or a topic not yet made, is waited for."""
@@ -42,6 +46,7 @@ class CompactedReader:
             try:
                 if await self._exists():
                     await self._read()
+                self.caught_up.set()
             except KafkaError as error:
                 log.warning("compacted_topic_unreadable", topic=self._topic, error=repr(error))
             await asyncio.sleep(_RETRY_S)
@@ -61,16 +66,28 @@ class CompactedReader:
             self._topic,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
+            fetch_max_wait_ms=_HOLD_MS,
             **self._client,
         )
         try:
             await consumer.start()
+            await self._catch_up(consumer)
+            self.caught_up.set()
             async for record in consumer:
-                self._take(record.key, record.value)
+                self.take(record.key, record.value)
         finally:
             await consumer.stop()
 
-    def _take(self, key: bytes | None, value: bytes | None) -> None:
+    async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
+        """Tell all that is there now."""
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                for record in records:
+                    self.take(record.key, record.value)
+
+    def take(self, key: bytes | None, value: bytes | None) -> None:
+        """Tell one record; one whose key is no text says nothing to anybody."""
         try:
             name = (key or b"").decode()
         except UnicodeDecodeError:
@@ -78,4 +95,4 @@ class CompactedReader:
         if name:
             self._on_record(name, value)
         else:
-            log.warning("record_ignored", topic=self._topic, reason="it has no key in UTF-8")
+            log.warning("record_ignored", topic=self._topic, reason="the key is not a name")

@@ -1,4 +1,4 @@
-"""Run-time switches: the records of the topic ``gress.control``."""
+"""Run-time switches: the newest value of each key of the control topic."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ def switch_message(switch: str, value: str) -> tuple[bytes, bytes]:
     return switch.encode(), value.encode()
 
 
-class Switches:
-    """Takes the records of the topic and tells ``on_switch(name, value)`` for each switch."""
+def switches(on_switch: Callable[[str, str], None]) -> Callable[[str, bytes | None], None]:
+    """Tells ``on_switch(name, value)`` for each record of the topic that sets a switch."""
 
-    def __init__(self, on_switch: Callable[[str, str], None]) -> None:
-        self._on_switch = on_switch
-
-    def take(self, name: str, value: bytes | None) -> None:
-        """One record; what is no switch is told in the log."""
+    def take(name: str, value: bytes | None) -> None:
         try:
             text = "" if value is None else value.decode()
         except UnicodeDecodeError:
-            name, text = "", ""
+            log.warning("switch_ignored", name=name, reason="the value is not a text")
+            return
         if _SWITCH.fullmatch(name):
             log.info("switch", name=name, value=text)
-            self._on_switch(name, text)
+            on_switch(name, text)
         else:
             log.warning("switch_ignored", reason="the key is not a switch name")
+
+    return take

@@ -16,7 +16,7 @@ from gress_ml.batch import Batch
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.pace import TRUSTED_CALLS
 from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME, Kind, Metric
-from gress_ml.operator import Operator, OperatorConfig, Output
+from gress_ml.operator import Operator, OperatorConfig, Output, Stages, Timed, in_one_go
 from gress_ml.runtime.plan import Call, Step
 from gress_ml.schema import Columns
 
@@ -244,3 +244,36 @@ def test_a_step_that_was_warmed_up_begins_on_the_spot(calls: Calls) -> None:
         warmed_up = True
 
     assert run(calls, Warm())["thread"] == threading.get_ident()
+
+
+class Asking(Doing):
+    """Its work is timed by itself."""
+
+    def stages(self, batch: Batch) -> Stages:
+        answer = yield Timed(lambda: self._work(), [(IN_S, ("work",)), (IN_MS, ())])
+        assert (yield lambda: "plain") == "plain"
+        return Output(batch, logs=[{"answer": answer}])
+
+    def process(self, batch: Batch) -> Output:
+        return in_one_go(self.stages(batch))
+
+    @property
+    def timers(self) -> list[tuple[Metric, tuple[str, ...]]]:
+        return []
+
+
+@pytest.mark.parametrize("deadline_s", [None, 5.0])
+def test_timed_work_is_observed_on_the_spot_and_in_a_thread(
+    clock: ManualClock, metrics: PrometheusMetrics, calls: Calls, deadline_s: float | None
+) -> None:
+    run(calls, Asking(lambda: clock.advance(0.25), deadline_s=deadline_s))
+    page = metrics.page().decode()
+    assert 'time_seconds_sum{kind="work"} 0.25' in page
+    assert "time_ms_sum 250.0" in page
+
+
+def test_timed_work_that_is_past_its_deadline_is_not_observed(
+    metrics: PrometheusMetrics, calls: Calls, stuck: threading.Event
+) -> None:
+    run(calls, Asking(lambda: stuck.wait(10), deadline_s=0.02))
+    assert "time_seconds" not in metrics.page().decode()

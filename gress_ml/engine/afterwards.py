@@ -1,0 +1,183 @@
+"""Afterwards: what operators left for later, done in slices while no partition has work waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import structlog
+
+from gress_ml.adapters.kafka.producer import Message, OutputProducer, partition_of
+from gress_ml.adapters.kafka.sink import Partition
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.batch import Batch
+from gress_ml.engine.driving import drive_stages
+from gress_ml.engine.job import Job, Stopwatch, begin
+from gress_ml.engine.threads import Threads
+from gress_ml.metrics import OUTPUTS
+from gress_ml.operator import Work
+from gress_ml.ports import Clock
+from gress_ml.runtime.plan import Late, Plan, Produced
+
+log = structlog.get_logger(__name__)
+
+#: Rows that may wait, in a worker; more are let go.
+LIMIT_ROWS = 16_384
+#: Rows at a time: what an event that comes meanwhile waits for is some of these on the loop.
+SLICE_ROWS = 64
+#: Before it is asked again whether the partitions have nothing to do.
+_PAUSE_S = 0.002
+#: Messages' batches on their way; while Kafka does not take them, the queue fills and sheds.
+_IN_FLIGHT = 4
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Late work of one batch; the rows before ``done`` are done."""
+
+    partition: Partition
+    plan: Plan
+    late: Late
+    done: int = 0
+
+    @property
+    def rows(self) -> int:
+        return len(self.late.later.batch) - self.done
+
+    def next(self) -> Batch:
+        """The next slice."""
+        start, self.done = self.done, min(self.done + SLICE_ROWS, len(self.late.later.batch))
+        return self.late.later.batch.take(np.arange(start, self.done))
+
+
+class Afterwards:
+    """A bounded queue beside the path of the answers; what does not fit is let go and counted.
+
+    It guarantees nothing: rows are let go when there are too many, when their partition is taken
+    away and when something fails, and those of a batch that is decided again come twice. Commits
+    know nothing of it, under either guarantee.
+    """
+
+    def __init__(self, producer: OutputProducer, metrics: PrometheusMetrics, clock: Clock) -> None:
+        self._producer = producer
+        self._metrics = metrics
+        self._watch = Stopwatch(clock)
+        self._busy: Callable[[], bool] = lambda: False
+        self._queue: deque[_Waiting] = deque()
+        self._rows = 0
+        self._filled = asyncio.Event()
+        # a thread of its own; models let go of Python's lock while they compute
+        self._threads = Threads(1)
+        self._sent: set[asyncio.Task[None]] = set()
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait."""
+        return self._rows
+
+    def yield_to(self, busy: Callable[[], bool]) -> None:
+        """Work only while ``busy`` says no."""
+        self._busy = busy
+
+    def offer(self, partition: Partition, plan: Plan, late: Sequence[Late]) -> None:
+        """Take the late work of a batch whose answers have left, as far as there is room."""
+        for each in late:
+            waiting = _Waiting(partition, plan, each)
+            if self._rows + waiting.rows > LIMIT_ROWS:
+                self._shed(waiting, waiting.rows)
+            else:
+                self._queue.append(waiting)
+                self._rows += waiting.rows
+                self._filled.set()
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Let go of what waits for these partitions."""
+        waiting, self._queue = self._queue, deque()
+        for each in waiting:
+            if each.partition in partitions:
+                self._rows -= each.rows
+                self._shed(each, each.rows)
+            else:
+                self._queue.append(each)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                await self._filled.wait()
+                while self._busy():  # noqa: ASYNC110 - asked only while late work waits
+                    await asyncio.sleep(_PAUSE_S)
+                if not self._queue:
+                    self._filled.clear()
+                    continue
+                await self._do(*self._next())
+                await asyncio.sleep(0)
+        finally:
+            self.drop({waiting.partition for waiting in self._queue})
+            for task in self._sent:
+                task.cancel()
+
+    def _next(self) -> tuple[_Waiting, Batch]:
+        """The next slice; it waits no longer."""
+        waiting = self._queue[0]
+        part = waiting.next()
+        self._rows -= len(part)
+        if not waiting.rows:
+            self._queue.popleft()
+        return waiting, part
+
+    async def _do(self, waiting: _Waiting, part: Batch) -> None:
+        late = waiting.late
+        try:
+            output = await drive_stages(late.later.stages(part), self._in_thread)
+            result = waiting.plan.leaving(late.stream, output.batch)
+            for produced in result.produced:
+                await self._send(waiting.partition, produced)
+        except asyncio.CancelledError:
+            self._shed(waiting, len(part))
+            raise
+        except Exception as error:  # nothing depends on it, and the worker goes on
+            log.warning("late_work_failed", stream=late.stream, rows=len(part), error=repr(error))
+            self._shed(waiting, len(part))
+        else:
+            self._watch.record(self._metrics)
+            self._metrics.record_all(output.measures)
+
+    async def _in_thread(self, work: Work) -> Any:
+        job = Job(lambda: self._watch.do(work))
+        await begin(job, self._threads)
+        return job.result()
+
+    async def _send(self, source: Partition, produced: Produced) -> None:
+        """Hand the messages over; beyond a few on their way, wait. Raises BrokerUnavailable."""
+        while len(self._sent) >= _IN_FLIGHT:
+            await asyncio.wait(self._sent, return_when=asyncio.FIRST_COMPLETED)
+        topic = produced.topic
+        count = self._producer.known_partitions(topic) or await self._producer.partitions_of(topic)
+        parts: dict[int, list[Message]] = {}
+        for key, value in zip(produced.keys, produced.values, strict=True):
+            target = source[1] % count if key is None else partition_of(key, count)
+            parts.setdefault(target, []).append(Message(key, value))
+        for target, messages in parts.items():
+            sent = await self._producer.deliver(topic, target, messages)
+            self._sent.add(sent)
+            sent.add_done_callback(partial(self._settled, topic, len(messages)))
+
+    def _settled(self, topic: str, rows: int, sent: asyncio.Task[None]) -> None:
+        self._sent.discard(sent)
+        if sent.cancelled():
+            return
+        if (error := sent.exception()) is None:
+            self._metrics.record(OUTPUTS, rows, (topic,))
+        else:
+            log.warning("late_rows_lost", topic=topic, rows=rows, error=repr(error))
+
+    def _shed(self, waiting: _Waiting, rows: int) -> None:
+        if waiting.late.later.shed is not None:
+            metric, labels = waiting.late.later.shed
+            self._metrics.record(metric, rows, labels)
