@@ -136,9 +136,11 @@ class Decoder:
         """The same, taken up again behind each bad event: the good ones cost no bookkeeping."""
         decode, max_bytes = self._decode, self.max_bytes
         rows: list[Any] = []
-        rejected: dict[int, Rejected] = {}  # by the place of the record
+        good: list[Record] = []
+        rejected: list[Rejected] = []
+        begin = 0  # where the good events behind the last bad one begin
         values = iter([record.value for record in records])
-        while len(rows) + len(rejected) < len(records):
+        while True:
             try:
                 rows.extend(
                     decode(value)
@@ -148,9 +150,12 @@ class Decoder:
                 )
             except Exception as error:  # what was taken before it stays; ``values`` is behind it
                 place = len(rows) + len(rejected)
-                rejected[place] = _rejected(records[place], error)
-        good = [record for place, record in enumerate(records) if place not in rejected]
-        return rows, good, [*rejected.values()]
+                rejected.append(_rejected(records[place], error))
+                good += records[begin:place]
+                begin = place + 1
+            else:
+                good += records[begin:]
+                return rows, good, rejected
 
     def _checked(self, value: bytes | None) -> Any:
         if value is None:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from gress_ml.adapters.kafka.decompression import bound_decompression
 from gress_ml.errors import BrokerUnavailable
@@ -74,10 +74,12 @@ async def ensure_topic(client: Mapping[str, Any]) -> bool:
         settings = {"cleanup.policy": "compact"}
         topic = NewTopic(DECIDED_TOPIC, 1, min(_REPLICATION, brokers), topic_configs=settings)
         response = await admin.create_topics([topic])
-        (found,) = await admin.describe_topics([DECIDED_TOPIC])
-        if found["error_code"]:
+        (_, code, *_), *_ = response.topic_errors
+        # not asked for again: a broker hears of a new topic a moment after it was made
+        made = code in (0, TopicAlreadyExistsError.errno)
+        if not made:
             log.warning("history_off", topic=DECIDED_TOPIC, reason=repr(response.topic_errors))
-        return bool(found["error_code"] == 0)
+        return made
     # aiokafka makes an AttributeError of a cluster without a controller
     except (KafkaError, AttributeError) as error:
         log.warning("history_off", topic=DECIDED_TOPIC, reason=repr(error))
