@@ -20,6 +20,9 @@ from benchmarks.variants import write_variants
 
 _TEMPLATES = 8192
 _COMPARED = 2000  # decisions per partition
+#: For so long small requests go to the broker before any is timed: its JVM compiles while it works,
+#: which takes hundreds of milliseconds from who is first.
+_WARM_UP_S = 10.0
 
 T = TypeVar("T")
 
@@ -130,6 +133,7 @@ class Run:
             *(((one, FAST), self._size.repetitions) for one in (None, *main)),
             *((one, self._size.slow_repetitions) for one in side),
         ]
+        latency.measure(None, FAST, self._topics, self._home, _WARM_UP_S)
         for contender, rate in in_turn(plan):
             self._delay(contender, rate)
 
