@@ -13,6 +13,7 @@ from gress_ml.cli.check import check
 from gress_ml.cli.demo import demo
 from gress_ml.cli.docs import docs
 from gress_ml.cli.graph import graph
+from gress_ml.cli.new import new
 from gress_ml.cli.replay import replay
 from gress_ml.cli.schema import schema
 from gress_ml.cli.switch import switch
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (demo, worker, agent, check, test, replay, graph, schema, docs, switch, train):
+for command in (demo, new, worker, agent, check, test, replay, graph, schema, docs, switch, train):
     app.command()(command)
 app.add_typer(models.app, name="models")
 app.add_typer(experiment.app, name="experiment")

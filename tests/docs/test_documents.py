@@ -164,7 +164,7 @@ def test_architecture_lists_every_border_between_the_rooms() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_source_files_in_documents_exist(page: Path) -> None:
     named = set(re.findall(r"`([\w./-]+/[\w-]+\.(?:py|yaml|toml))`", prose(text_of(page))))
-    starts = (page.parent, ROOT, ROOT / "gress_ml")
+    starts = (page.parent, ROOT, ROOT / "gress_ml", ROOT / "gress_ml" / "project")
     assert {n for n in named if not any((start / n).exists() for start in starts)} == set()
 
 
