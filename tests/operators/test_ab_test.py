@@ -25,7 +25,7 @@ from gress_ml.metrics import (
     VARIANT_SELECTIONS,
 )
 from gress_ml.operator import Context, Output, Timed, in_one_go
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.schema import Column, ColumnType, columns_of
 from gress_ml.testing.rows import rows_of
 from gress_ml_operators.ab_test import AbTest, AbTestConfig
@@ -47,10 +47,10 @@ TWO = [variant("control", "tiny-trees", 80), variant("treatment", "tiny-selector
 THREE = [*TWO, variant("third", "tiny-net", 100)]
 
 
-def opened(registry: LocalRegistry | None = None, **config: Any) -> AbTest:
+def opened(registry: Registry | None = None, **config: Any) -> AbTest:
     wanted = {"experiment": "fraud-test", "split_key": "user", "variants": TWO, **config}
     operator = AbTest(AbTestConfig.model_validate(wanted))
-    operator.open(Context(registry or LocalRegistry(MODELS)))
+    operator.open(Context(registry or Registry(MODELS)))
     return operator
 
 
@@ -95,7 +95,7 @@ def test_each_row_has_the_answer_of_its_arm_as_if_it_had_been_asked_alone(
     assert made.offsets.tolist() == rows.offsets.tolist()
     for one in variants:
         alone = Inference(InferenceConfig(model=f"{one['model_name']}@1.0.0"))
-        alone.open(Context(LocalRegistry(MODELS)))
+        alone.open(Context(Registry(MODELS)))
         mine = made["ab_variant"] == one["name"]
         expected = alone.process(rows.take(mine)).batch
         assert 0 < mine.sum() < len(rows)
@@ -227,7 +227,7 @@ def test_classes_in_another_order_are_brought_into_one(tmp_path: Path) -> None:
     shutil.copytree(MODELS / "tiny-trees" / "1.0.0", folder)
     (folder / "manifest.json").unlink()
     (folder / "label_encoder.json").write_text('{"classes": ["none", "hde", "amst"]}')
-    registry = LocalRegistry(tmp_path / "models")
+    registry = Registry(tmp_path / "models")
     registry.push(MODELS / "tiny-trees" / "1.0.0", "plain", "1.0.0")
     registry.push(folder, "turned", "1.0.0")
     names = [variant("a", "plain", 1), variant("b", "turned", 1)]
@@ -257,7 +257,7 @@ def test_arms_that_answer_different_questions_are_refused(tmp_path: Path) -> Non
     shutil.copytree(MODELS / "tiny-trees" / "1.0.0", folder)
     (folder / "manifest.json").unlink()
     (folder / "label_encoder.json").write_text('{"classes": ["good", "bad", "ugly"]}')
-    registry = LocalRegistry(tmp_path / "models")
+    registry = Registry(tmp_path / "models")
     registry.push(MODELS / "tiny-trees" / "1.0.0", "plain", "1.0.0")
     registry.push(folder, "other", "1.0.0")
     arms = [variant(name, name, 1, model_version="latest") for name in ("plain", "other")]
@@ -468,7 +468,7 @@ def test_the_answer_of_the_shadow_is_what_the_arm_would_have_answered() -> None:
     made = shadow_of(output).batch
     for one in TWO:
         alone = Inference(InferenceConfig(model=f"{one['model_name']}@1.0.0"))
-        alone.open(Context(LocalRegistry(MODELS)))
+        alone.open(Context(Registry(MODELS)))
         mine = made["shadow_variant"] == one["name"]
         expected = alone.process(rows.take(np.isin(rows.offsets, made.offsets[mine]))).batch
         assert made["shadow_prediction"][mine].tolist() == expected["prediction"].tolist()

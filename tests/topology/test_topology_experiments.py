@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gress_ml import ConfigError, Finding
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.topology.load import load_topology
 from gress_ml.topology.topology import Topology
 from gress_ml_operators.ab_test import AbTestConfig
@@ -66,7 +66,7 @@ def load(tmp_path: Path) -> Load:
     def run(text: str) -> Topology:
         file = tmp_path / "split.yaml"
         file.write_text(text)
-        return load_topology(file, LocalRegistry(MODELS), {})
+        return load_topology(file, Registry(MODELS), {})
 
     return run
 
