@@ -30,7 +30,7 @@ from gress_ml.engine.planning import build_plan
 from gress_ml.engine.stores import open_models
 from gress_ml.operator import Output, in_one_go
 from gress_ml.record import FileRecord
-from gress_ml.registry import LocalRegistry
+from gress_ml.registry import Registry
 from gress_ml.runtime.plan import Call, Plan, Result
 from gress_ml.topology.load import load_topology
 
@@ -72,9 +72,7 @@ def plan_of(step: str, fields: Sequence[str]) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "topologies").mkdir()
         shutil.copytree(ROOT / "models", Path(folder) / "models")
-        LocalRegistry(Path(folder) / "models").push(
-            ROOT / "models" / _MODEL / "1.0.0", _COPY, "1.0.0"
-        )
+        Registry(Path(folder) / "models").push(ROOT / "models" / _MODEL / "1.0.0", _COPY, "1.0.0")
         file = Path(folder) / "topologies" / "plan.yaml"
         file.write_text(topology_text(step, fields))
         topology = load_topology(file, open_models)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ MANIFEST = "manifest.json"
 
 #: What a file is for. ``model`` is a single graph; ``trees`` and ``network`` form an ensemble.
 Role = Literal[
-    "model",  # .onnx or .tflite: one graph
+    "model",  # .onnx or .tflite: one graph; .river: a learner
     "trees",  # .onnx: the trees, on raw features
     "network",  # .tflite or .onnx: the network, on standardised features
     "trees_source",  # xgboost_model.json: what the trees were converted from
@@ -94,3 +94,24 @@ class Bundle:
                 f"it has {sorted(self.manifest.files)}"
             )
         return path
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A model that wants to become a version in the registry: an effect, performed by the shell.
+
+    The version is a function of the log, so the same one is asked for again after a restart and is
+    found to be there. Where ``rival`` is given, it is published only if its score is not worse
+    than the rival's by more than ``tolerance``; a rival without that score is no rival.
+    """
+
+    name: str
+    version: str
+    files: Mapping[str, bytes]  # by their usual names (``gress_ml.registry.manifest.ROLES``)
+    scores: Mapping[str, float]
+    metric: str  # the one of ``scores`` that counts
+    bigger_is_better: bool
+    rival: str | None = None  # an alias or version of the same model
+    tolerance: float = 0.0
+    alias: str | None = None  # that is to point to the new version
+    tags: Mapping[str, str] = field(default_factory=dict)

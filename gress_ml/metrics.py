@@ -112,6 +112,57 @@ MISSING_SPLIT_KEYS = Metric(
     "Rows answered without an id to split by: by_event or default_arm.",
     ("experiment", "policy"),
 )
+ONLINE_UPDATES = Metric(
+    "gress_ml_online_updates_processed_total",
+    Kind.COUNTER,
+    "Mini-batches learned.",
+    ("model", "version"),
+)
+ONLINE_ROWS = Metric(
+    "gress_ml_online_rows_total",
+    Kind.COUNTER,
+    "Rows that a learner was told, by use: trained, holdout or predicted.",
+    ("model", "version", "use"),
+)
+LEARN_FAILURES = Metric(
+    "gress_ml_online_learn_failures_total",
+    Kind.COUNTER,
+    "Rows that a learner was to learn and failed to.",
+    ("model", "version"),
+)
+LEARNER_SIZE = Metric(
+    "gress_ml_learner_size_bytes",
+    Kind.GAUGE,
+    "Size of a learner as it is saved, when last looked at.",
+    ("model", "version"),
+)
+LEARNER_FROZEN = Metric(
+    "gress_ml_learner_frozen",
+    Kind.GAUGE,
+    "1 when a learner has reached its size limit and learns no more.",
+    ("model", "version"),
+)
+MODEL_SCORE = Metric(
+    "gress_ml_model_score",
+    Kind.GAUGE,
+    "Score of a learner by metric: of all rows told before they were learned, of the last of them "
+    "(rolling_), of the rows held out (holdout_).",
+    ("model", "version", "metric"),
+)
+MODEL_CHECKPOINT_DURATION = Metric(
+    "gress_ml_checkpoint_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time to save a checkpoint with a learner in it.",
+    ("model", "version"),
+    SECONDS,
+)
+MODELS_PUBLISHED = Metric(
+    "gress_ml_models_published_total",
+    Kind.COUNTER,
+    "Models that passed their gate, by result: published, present (by an earlier run), worse (than "
+    "their rival), unavailable (the registry), refused.",
+    ("model", "result"),
+)
 
 # The engine's own.
 EVENTS = Metric("gress_ml_events_total", Kind.COUNTER, "Records read.", ("topic",))

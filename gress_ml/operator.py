@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from gress_ml.batch import Batch
-from gress_ml.bundle import Bundle
+from gress_ml.bundle import Bundle, Publication
 from gress_ml.metrics import Measure, Metric
 from gress_ml.ports import ModelStore
 from gress_ml.schema import Columns
@@ -25,6 +25,14 @@ class OperatorConfig(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def takes_default(cls, name: str, given: Mapping[str, Any]) -> bool:
+        """Whether a step with these keys takes the ml block's default for one that it leaves out.
+
+        Asked for fields that name one (``ml_default``).
+        """
+        return True
 
 
 C = TypeVar("C", bound=OperatorConfig)
@@ -97,6 +105,7 @@ class Output:
     measures: Sequence[Measure] = ()
     logs: Sequence[Mapping[str, Any]] = ()
     later: Sequence[Later] = ()
+    publications: Sequence[Publication] = ()
 
 
 #: Work that touches no state and may run in another thread, such as to ask a model.
@@ -142,6 +151,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A wish for the checkpoints that hold an operator's state."""
+
+    model: str
+    version: str
+    interval_s: float | None = None  # time between two; that of the topology unless given
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPolicy:
     """How many rows an operator wants at once, and how long the first may wait for company.
 
@@ -160,6 +178,9 @@ class Context:
     models: ModelStore
     topology: str = ""
     step: str = ""
+    #: The columns of the step's input, as its ``signature`` is given them; empty where a fault of
+    #: the topology hides them.
+    columns: Columns = field(default_factory=dict)
 
     def find_model(self, name_at_reference: str) -> Bundle:
         """The bundle for ``name`` or ``name@reference``; without one, the ``champion``.
@@ -296,6 +317,11 @@ class Operator(ABC, Generic[C]):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Become the state that was saved. Raises SnapshotError for an unknown version."""
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """How checkpoints are kept, where the operator has a say (after ``open``)."""
+        return None
 
     def close(self) -> None:
         """Let go of resources; safe to call twice."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from gress_ml.bundle import Bundle
+from gress_ml.bundle import Bundle, Publication
 
 Float32 = npt.NDArray[np.float32]
 
@@ -57,12 +58,35 @@ class ModelStore(Protocol):
         ...
 
 
+class Published(StrEnum):
+    """What came of a publication."""
+
+    PUBLISHED = "published"
+    PRESENT = "present"  # an earlier run published this version
+    WORSE = "worse"  # than its rival
+
+
+class ModelPublisher(Protocol):
+    """Takes new versions of models. To publish a version again changes nothing."""
+
+    def publish(self, wanted: Publication, created: str) -> Published:
+        """Publish, unless its rival is better. ``created`` is RFC 3339.
+
+        Raises ModelError, StoreUnavailable.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """State of all steps of one partition: it includes every record before ``offset``."""
+    """State of all steps of one partition: it includes every record before ``offset``.
+
+    ``label`` is the name and version of a learner in it, as ``fraud-1``; empty when there is none.
+    """
 
     offset: int
     steps: Mapping[str, tuple[int, bytes]]  # step name -> (layout version, data)
+    label: str = ""
 
 
 class SnapshotStore(Protocol):

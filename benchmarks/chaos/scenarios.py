@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from benchmarks.chaos.scenario import Scenario
 from benchmarks.chaos.stage import Needs
-from benchmarks.chaos.subject import SELECTOR, WINDOWS
+from benchmarks.chaos.subject import LEARNER, SELECTOR, WINDOWS
 from benchmarks.chaos.troubles.brokers import KILL_BROKER, RESTART_BROKER
 from benchmarks.chaos.troubles.network import CutNetwork, SilentNetwork, SlowNetwork
 from benchmarks.chaos.troubles.stores import FullDisk, KillOnFullDisk, RedisAway
@@ -67,6 +67,13 @@ _ALL = (
         rest_s=5.0,
         subjects=(WINDOWS,),
         needs=Needs(small_disk=True),
+    ),
+    Scenario(
+        "learner",  # killed in the middle of an update, and moved by a rebalance
+        ((KillWorker(), 6), (Join(), 1), (Leave(), 1)),
+        events=60_000,
+        rest_s=_AFTER_KILL_S,
+        subjects=(LEARNER,),
     ),
     Scenario(
         "clock",

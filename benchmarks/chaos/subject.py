@@ -30,3 +30,6 @@ SELECTOR = Subject(
 
 #: With state that shows in every body.
 WINDOWS = Subject("windows", _OWN / "windows.yaml")
+
+#: With a learner that goes on from event to event.
+LEARNER = Subject("learner", _OWN / "learner.yaml")

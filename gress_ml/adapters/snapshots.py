@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +21,7 @@ from gress_ml.ports import SavedState
 _MAGIC = b"gress-snapshot-1\n"
 _DIGEST_BYTES = 32
 _ENDING = ".snapshot"
+_SECOND_ENDING = ".ckpt"
 _NAME = re.compile(rf"[0-9]{{20}}{re.escape(_ENDING)}")
 _STALE_NS = 3600 * 10**9
 #: Errors of one file, which stay however often it is read: a folder in its place, no right to read
@@ -51,7 +54,8 @@ class FolderSnapshots:
 
     Files are written in one step and carry a checksum, and what they are of: one that is cut,
     changed, of another format or of another partition is a SnapshotError and nothing else. The
-    ``keep`` last written ones of a partition stay.
+    ``keep`` last written ones of a partition stay. One with a learner in it has a second name,
+    ``<model>-<version>-<YYYYMMDD-HHMMSS>.ckpt`` (UTC), which is a hard link to the same file.
     """
 
     def __init__(self, root: Path, keep: int = 3) -> None:
@@ -63,7 +67,7 @@ class FolderSnapshots:
         file = _File(topology, topic, partition, state.offset, dict(state.steps))
         path = _path(self._folder(topology, topic, partition), state.offset)
         try:
-            await asyncio.to_thread(self._write, path, _encoded(file))
+            await asyncio.to_thread(self._write, path, _encoded(file), state.label)
         except OSError as error:
             raise StoreUnavailable(f"snapshot {path}: {error}") from error
 
@@ -96,9 +100,11 @@ class FolderSnapshots:
     def _folder(self, topology: str, topic: str, partition: int) -> Path:
         return self._root / _plain(topology) / _plain(topic) / str(partition)
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes, label: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
+        if label:
+            _name_too(path, label)
         self._prune(path)
 
     def _prune(self, written: Path) -> None:
@@ -111,6 +117,9 @@ class FolderSnapshots:
         for left in written.parent.glob(INCOMING + "*"):  # by a writer that was killed
             if left.stat().st_mtime_ns < now_ns - _STALE_NS:
                 left.unlink(missing_ok=True)
+        for named in written.parent.glob("*" + _SECOND_ENDING):
+            if named.stat().st_nlink == 1:  # its first name is gone
+                named.unlink(missing_ok=True)
 
 
 class MemorySnapshots:
@@ -148,6 +157,17 @@ def _plain(name: str) -> str:
 
 def _path(folder: Path, offset: int) -> Path:
     return folder / f"{offset:020d}{_ENDING}"
+
+
+def _name_too(path: Path, label: str) -> None:
+    """The file's second name, by the second in which it was written; of two the later stays."""
+    written = time.strftime("%Y%m%d-%H%M%S", time.gmtime(path.stat().st_mtime))
+    named = path.parent / f"{_plain(label)}-{written}{_SECOND_ENDING}"
+    temporary = path.parent / f"{INCOMING}{named.name}"
+    temporary.unlink(missing_ok=True)
+    os.link(path, temporary)
+    temporary.replace(named)
+    temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
 
 
 def _encoded(file: _File) -> bytes:

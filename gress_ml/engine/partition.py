@@ -21,9 +21,16 @@ from gress_ml.engine.driving import Answers, drive
 from gress_ml.engine.effects import Effects
 from gress_ml.engine.history import History
 from gress_ml.errors import BrokerUnavailable, SnapshotError, StoreUnavailable
-from gress_ml.metrics import CHECKPOINT_DURATION, COMMITS, END_TO_END, EVENTS, MODEL_RELOADS
+from gress_ml.metrics import (
+    CHECKPOINT_DURATION,
+    COMMITS,
+    END_TO_END,
+    EVENTS,
+    MODEL_CHECKPOINT_DURATION,
+    MODEL_RELOADS,
+)
 from gress_ml.operator import Lookup
-from gress_ml.ports import Clock, FeatureStore, SavedState, SnapshotStore
+from gress_ml.ports import Clock, FeatureStore, ModelPublisher, SavedState, SnapshotStore
 from gress_ml.record import Record
 from gress_ml.runtime.plan import Plan, Result, Step
 from gress_ml.runtime.task import (
@@ -52,6 +59,7 @@ class Shell:
     metrics: PrometheusMetrics
     afterwards: Afterwards
     history: History | None = None
+    publisher: ModelPublisher | None = None  # None: models are not published
 
 
 class PartitionRunner:
@@ -71,7 +79,7 @@ class PartitionRunner:
         self.task = task
         self._dead_topic = dead_topic
         self._outlet = outlet
-        self._effects = Effects(outlet, shell.features, shell.metrics, shell.clock)
+        self._effects = Effects(outlet, shell.features, shell.metrics, shell.clock, shell.publisher)
         self._shell = shell
         self._now = shell.clock.monotonic
         self._wakeup: asyncio.Future[None] | None = None
@@ -143,7 +151,7 @@ class PartitionRunner:
                     self._spawn(self._commit(offset))
                 case TakeSnapshot(offset):
                     # the state as it is now: later batches must not show in it
-                    self._taken = SavedState(offset, self.plan.snapshot())
+                    self._taken = SavedState(offset, self.plan.snapshot(), _label_of(self.plan))
                 case SaveSnapshot():
                     assert self._taken is not None
                     self._spawn(self._save(self._taken))
@@ -236,9 +244,11 @@ class PartitionRunner:
             self._log.warning("snapshot_failed", offset=state.offset, error=str(error))
             self.task.save_failed(self._now())
         else:
-            self._shell.metrics.record(
-                CHECKPOINT_DURATION, self._now() - started, (self._shell.topology,)
-            )
+            elapsed_s = self._now() - started
+            self._shell.metrics.record(CHECKPOINT_DURATION, elapsed_s, (self._shell.topology,))
+            for learner in self.plan.checkpoints:
+                labels = (learner.model, learner.version)
+                self._shell.metrics.record(MODEL_CHECKPOINT_DURATION, elapsed_s, labels)
             self.task.saved(state.offset, self._now())
 
     # --- waiting ----------------------------------------------------------------------------------
@@ -285,6 +295,11 @@ class PartitionRunner:
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm, self._alarm_at = None, math.inf
+
+
+def _label_of(plan: Plan) -> str:
+    """Name and version of the first learner; empty when there is none."""
+    return next((f"{one.model}-{one.version}" for one in plan.checkpoints), "")
 
 
 def _size_of(result: Result) -> int:

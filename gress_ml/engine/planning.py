@@ -52,13 +52,14 @@ def reopened(
 def task_settings(topology: Topology, plan: Plan) -> TaskSettings:
     """How a partition is worked: the smallest batch and shortest wait that anyone asks for."""
     asked = [step.operator.batch_policy for step in plan.steps]
+    intervals = [one.interval_s for one in plan.checkpoints if one.interval_s is not None]
     policies = [topology.settings.batch, *(policy for policy in asked if policy is not None)]
     return TaskSettings(
         batch=BatchPolicy(min(p.size for p in policies), min(p.timeout_s for p in policies)),
         commit_interval_s=topology.settings.commit_interval_s,
         commit_bytes=topology.settings.commit_bytes,
         exclusive_commit=topology.settings.guarantee == "exactly_once",
-        checkpoint_interval_s=topology.settings.checkpoint_interval_s,
+        checkpoint_interval_s=min(intervals, default=topology.settings.checkpoint_interval_s),
     )
 
 

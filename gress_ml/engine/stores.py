@@ -9,8 +9,9 @@ from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.memory import MemoryFeatures
 from gress_ml.adapters.redis import RedisFeatures, RedisSettings
 from gress_ml.adapters.snapshots import FolderSnapshots
-from gress_ml.ports import FeatureStore, ModelStore, SnapshotStore
+from gress_ml.ports import FeatureStore, ModelPublisher, ModelStore, SnapshotStore
 from gress_ml.registry import ModelFile, Registry, open_storage
+from gress_ml.registry.publishing import RegistryPublisher
 from gress_ml.topology.ml import FeatureStoreSpec, MlSpec
 from gress_ml.topology.topology import Topology
 
@@ -22,15 +23,18 @@ class Stores:
     models: ModelStore
     features: FeatureStore
     snapshots: SnapshotStore
+    publisher: ModelPublisher | None = None  # None: models are not published
 
 
 def open_stores(topology: Topology) -> Stores:
     """Model registry, feature store and snapshots as the topology's settings say."""
     settings = topology.settings
+    models = open_models(settings.ml, settings.project)
     return Stores(
-        models=open_models(settings.ml, settings.project),
+        models=models,
         features=open_features(settings.ml.feature_store),
         snapshots=FolderSnapshots(settings.checkpoint_dir),
+        publisher=RegistryPublisher(models),
     )
 
 

@@ -245,6 +245,7 @@ class Worker:
                 self._clock,
                 lambda: ensure_topic(self._settings.kafka.client),
             ),
+            publisher=self._stores.publisher,
         )
 
     def _outlets(self) -> Outlets:

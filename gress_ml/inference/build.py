@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +19,12 @@ from gress_ml.inference.single import OneGraph, answer_of
 from gress_ml.inference.stable import sample, stable
 from gress_ml.inference.tflite import TfliteGraph
 
+if TYPE_CHECKING:  # river takes more than a second to import
+    from gress_ml.inference.river import RiverPredictor
+
 DEFAULT_WEIGHTS = Weights()
 AnyPredictor = OneGraph | Standardised | Ensemble
+RIVER_ENDING = ".river"
 #: Rounding of a softmax or a sum of shares stays well within this.
 _PROBABILITY_SLACK = 1e-3
 
@@ -35,9 +40,12 @@ class Options:
     features: int | None = None  # width of the feature schema, to check the graph against
 
 
-def build(bundle: Bundle, options: Options) -> AnyPredictor:
+def build(bundle: Bundle, options: Options) -> AnyPredictor | RiverPredictor:
     """The predictor of a bundle, freshly loaded. Raises ModelCorrupt."""
     classes = bundle.manifest.classes or options.classes
+    model = bundle.file("model")
+    if model is not None and model.suffix == RIVER_ENDING:
+        return _learner(model, classes)
     roles = set(bundle.manifest.files)
     predictor: AnyPredictor
     if "model" in roles:
@@ -51,6 +59,12 @@ def build(bundle: Bundle, options: Options) -> AnyPredictor:
     _require_features(bundle, predictor, options.features)
     _require_answers(bundle, predictor)
     return predictor
+
+
+def _learner(path: Path, classes: tuple[str, ...]) -> RiverPredictor:
+    from gress_ml.inference.river import RiverPredictor
+
+    return RiverPredictor(path, classes)
 
 
 def _trees(bundle: Bundle, classes: tuple[str, ...], options: Options) -> OneGraph:

@@ -39,6 +39,7 @@ class Ensemble:
     """``trees * share + network(standardised) * share``: probabilities, float32 (n, classes)."""
 
     accepts_missing = False  # a network has no answer to NaN
+    vector = None
 
     def __init__(
         self, trees: OneGraph, network: OneGraph, scaler: Scaler, weights: Weights
@@ -59,6 +60,7 @@ class Standardised:
     """A network behind its scaler, when it stands alone."""
 
     accepts_missing = False
+    vector = None
 
     def __init__(self, network: OneGraph, scaler: Scaler) -> None:
         self._network, self._scaler = network, scaler

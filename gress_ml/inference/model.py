@@ -49,7 +49,7 @@ class Model:
         self.labels = (bundle.name, bundle.version)  # of metrics
         self.columns = _input_columns(self.predictor, source)
         self._source = source
-        self._vector = vector
+        self._vector = vector or self.predictor.vector
 
     def warm_up(self, sizes: Sequence[int]) -> None:
         """Try these sizes of batch once, where the bundle wants that."""
@@ -160,7 +160,7 @@ def _require_features(
             f"column {column.name!r} has {width} features, input {tensor} of model {bundle.name} "
             f"{bundle.version} takes {tensor.width}{_difference(found, vector)}"
         )
-    wanted = bundle.manifest.feature_fingerprint
+    wanted = bundle.manifest.feature_fingerprint or (vector.fingerprint if vector else "")
     if wanted and (found is None or found.fingerprint != wanted):
         raise SchemaError(
             f"column {column.name!r} was not made by the feature schema of model {bundle.name} "

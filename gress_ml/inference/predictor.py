@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gress_ml.bundle import Bundle
 from gress_ml.inference.build import Options, build
 from gress_ml.inference.graph import Array, Tensor, blank
+from gress_ml.schema import FeatureVector
 
 Float32 = npt.NDArray[np.float32]
 
@@ -38,6 +39,11 @@ class Predictor(Protocol):
     @property
     def accepts_missing(self) -> bool:
         """Whether NaN in a feature has a meaning for this model: it does for trees alone."""
+        ...
+
+    @property
+    def vector(self) -> FeatureVector | None:
+        """The features that the model learned, where its file says so."""
         ...
 
     def predict(self, *arrays: Array) -> Float32:

@@ -19,6 +19,8 @@ class OneGraph:
     An output of one column with two classes is the probability of the second.
     """
 
+    vector = None
+
     def __init__(
         self, graph: Graph, classes: tuple[str, ...], *, accepts_missing: bool = False
     ) -> None:

@@ -22,6 +22,7 @@ ROLES: Mapping[str, Role] = {
     "neural_network.onnx": "network",
     "model.onnx": "model",
     "model.tflite": "model",
+    "model.river": "model",
     "feature_schema.json": "feature_schema",
     "feature_scaler.json": "scaler",
     "label_encoder.json": "labels",

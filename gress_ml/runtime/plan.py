@@ -13,10 +13,19 @@ from typing import Any
 import numpy as np
 
 from gress_ml.batch import Array, Batch, concat
-from gress_ml.bundle import ModelUse
+from gress_ml.bundle import ModelUse, Publication
 from gress_ml.errors import OperatorError
 from gress_ml.metrics import Measure
-from gress_ml.operator import Later, Lookup, Operator, Output, Rejected, Snapshot, Write
+from gress_ml.operator import (
+    Checkpoint,
+    Later,
+    Lookup,
+    Operator,
+    Output,
+    Rejected,
+    Snapshot,
+    Write,
+)
 from gress_ml.record import Record
 from gress_ml.runtime.decode import Decoder
 from gress_ml.runtime.encode import encode_rows, keys_of
@@ -105,6 +114,7 @@ class Result:
     measures: list[Measure] = field(default_factory=list)
     logs: list[Mapping[str, Any]] = field(default_factory=list)
     degraded: set[str] = field(default_factory=set)
+    publications: list[Publication] = field(default_factory=list)
     late: list[Late] = field(default_factory=list)
 
 
@@ -123,6 +133,9 @@ class Plan:
         self.steps = tuple(steps)
         self.routes = tuple(routes)
         self.stateful = any(step.operator.snapshot() is not None for step in steps)
+        wishes = (step.operator.checkpoint for step in steps)
+        #: The learners among the steps, and how they want their checkpoints.
+        self.checkpoints: tuple[Checkpoint, ...] = tuple(wish for wish in wishes if wish)
 
     def run(self, topic: str, partition: int, records: Sequence[Record]) -> Flow:
         """Decide these records. Drive it with ``send`` until it returns its Result."""
@@ -145,6 +158,7 @@ class Plan:
             result.writes += output.writes
             result.measures += output.measures
             result.logs += output.logs
+            result.publications += output.publications
             result.degraded |= output.batch.degraded
             result.late += [Late(f"{step.name}.{each.side}", each) for each in output.later]
         for route in self.routes:
@@ -253,6 +267,7 @@ def _join(first: Output, second: Output) -> Output:
         measures=[*first.measures, *second.measures],
         logs=[*first.logs, *second.logs],
         later=[*first.later, *second.later],
+        publications=[*first.publications, *second.publications],
     )
 
 

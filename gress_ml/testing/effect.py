@@ -19,7 +19,8 @@ RELATIVE, ABSOLUTE = 1e-5, 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Rows, rejects, writes and counters of one or more outputs, however they were batched."""
+    """Rows, rejects, writes, publications and counters of one or more outputs, however they were
+    batched."""
 
     offsets: list[int]
     keys: list[bytes | None]
@@ -29,6 +30,7 @@ class Effect:
     writes: Mapping[tuple[str, tuple[str, ...]], Mapping[bytes, list[float]]]
     sides: Mapping[str, Effect]
     counters: Mapping[tuple[str, tuple[str, ...]], float]
+    published: list[tuple[str, str, Mapping[str, bytes]]]
 
 
 def effect_of(outputs: Sequence[Output]) -> Effect:
@@ -51,6 +53,7 @@ def effect_of(outputs: Sequence[Output]) -> Effect:
         _writes(outputs),
         {name: side for name, side in sides.items() if side.offsets},
         _counters([*outputs, *(output for _, output in late)]),
+        [(p.name, p.version, dict(p.files)) for output in outputs for p in output.publications],
     )
 
 
@@ -69,6 +72,7 @@ def _rows_effect(batches: Sequence[Batch]) -> Effect:
         {},
         {},
         {},
+        [],
     )
 
 

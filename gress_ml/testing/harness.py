@@ -87,7 +87,7 @@ class Harness:
     ) -> None:
         models: ModelStore = NoModels() if models_dir is None else Registry(models_dir)
         self.operator = operator_class(operator_class.Config.model_validate(config))
-        self.operator.open(Context(models, topology="test", step="step"))
+        self.operator.open(Context(models, "test", "step", columns))
         self.columns = columns
         self.signature = self.operator.signature(columns)
         self.store = store or Rows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -42,12 +43,16 @@ def watched() -> Iterator[list[str]]:
         sys.addaudithook(_audit)
     found: list[str] = []
     before, thread, chance = sys.getprofile(), get_ident(), _numpy_chance()
+    collecting = gc.isenabled()
+    gc.disable()  # others may have hooks there, which look at the clock
     _watching[thread] = found
     sys.setprofile(_profiler(found))
     try:
         yield found
     finally:
         sys.setprofile(before)
+        if collecting:
+            gc.enable()
         del _watching[thread]
     if chance != _numpy_chance():
         found.append("numpy.random")

@@ -38,7 +38,7 @@ class Subject:
         """A new operator with the example's config, open."""
         config = self.operator_class.Config.model_validate(self.example.config)
         operator = self.operator_class(config)
-        operator.open(Context(self._models, topology="contract", step="step"))
+        operator.open(Context(self._models, "contract", "step", self.example.columns))
         return operator
 
     def batch(self) -> Batch:

@@ -1,7 +1,6 @@
-"""The ``ml:`` block: model registry, models, feature store and defaults for inference.
+"""The ``ml:`` block: model registry, models, feature store, defaults for inference and learning.
 
-Every key is typed, and every key is honoured or refused. What this version cannot do
-(``unsupported``) is a finding when it is switched on, never silently ignored.
+Every key is typed, and every key is honoured or refused, never silently ignored.
 """
 
 from __future__ import annotations
@@ -95,20 +94,23 @@ class InferenceSpec(Block):
 
 
 class OnlineLearningSpec(Block):
-    """Models that learn from the stream. Not supported by this version."""
+    """Defaults for steps that learn from the stream and that do not set them."""
 
-    enabled: bool = False
-    """Switches online learning on. Not supported by this version."""
+    enabled: bool = True
+    """`false` is refused in a topology with a step that learns, since it could not run."""
     default_update_batch_size: int = Field(default=32, ge=1)
-    """Events per update."""
+    """Labelled events per update."""
     default_update_interval: Duration = 5.0
-    """Most time between two updates."""
-    default_checkpoint_interval: Duration = 300.0
-    """Time between two checkpoints of a learning model."""
-    checkpoint_dir: str = "ml-checkpoints"
-    """Folder of the checkpoints."""
-    default_learning_rate: float = Field(default=0.001, gt=0)
-    """Step size of an update."""
+    """Most event time between two updates."""
+    default_checkpoint_interval: Duration | None = None
+    """Time between two checkpoints of a partition with a learning model; that of the topology
+    unless given."""
+    checkpoint_dir: str | None = None
+    """Folder of all checkpoints of the topology, where it learns; the topology's own
+    `checkpoint_dir` unless given. A relative path starts at the project folder."""
+    default_learning_rate: float | None = Field(default=None, gt=0)
+    """Step size of an update, for learners whose optimizer is not given; river's own unless
+    given."""
     enable_validation: bool = True
     """Whether a share of the events is held out for validation."""
     validation_split: float = Field(default=0.2, gt=0, lt=1)
@@ -168,15 +170,9 @@ class MlSpec(Block):
     inference: InferenceSpec = Field(default_factory=InferenceSpec)
     """Defaults for steps that call a model."""
     online_learning: OnlineLearningSpec = Field(default_factory=OnlineLearningSpec)
-    """Models that learn from the stream."""
+    """Defaults for steps that learn from the stream."""
     ab_testing: AbTestingSpec = Field(default_factory=AbTestingSpec)
     """Experiments."""
-
-
-def unsupported(ml: MlSpec) -> Iterator[tuple[tuple[str, str], str]]:
-    """What is switched on and not supported by this version: path within the block, and what."""
-    if ml.online_learning.enabled:
-        yield ("online_learning", "enabled"), "online learning"
 
 
 def registry_faults(spec: ModelRegistrySpec) -> Iterator[tuple[str, str, str]]:
@@ -193,6 +189,21 @@ def registry_faults(spec: ModelRegistrySpec) -> Iterator[tuple[str, str, str]]:
         yield "base_path", f"{spec.base_path!r} leads out of the bucket", ""
 
 
+def switched_off(ml: MlSpec, config: type[BaseModel]) -> bool:
+    """Whether an operator learns, as the defaults say that it takes, and learning is off."""
+    learns = any(dotted.startswith("online_learning.") for _, dotted in _wishes(config))
+    return learns and not ml.online_learning.enabled
+
+
+def _wishes(config: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """Each field of a config that asks for a default of the ml block, and for which."""
+    for name, field in config.model_fields.items():
+        extra = field.json_schema_extra
+        dotted = extra.get("ml_default") if isinstance(extra, dict) else None
+        if isinstance(dotted, str):
+            yield field.alias or name, dotted
+
+
 def ml_defaults(
     ml: MlSpec, config: type[BaseModel]
 ) -> Mapping[str, tuple[object, tuple[str, ...]]]:
@@ -202,17 +213,13 @@ def ml_defaults(
     Only what the file really says counts: key -> (value, path within the block).
     """
     found: dict[str, tuple[object, tuple[str, ...]]] = {}
-    for name, field in config.model_fields.items():
-        extra = field.json_schema_extra
-        dotted = extra.get("ml_default") if isinstance(extra, dict) else None
-        if not isinstance(dotted, str):
-            continue
+    for name, dotted in _wishes(config):
         block, _, key = dotted.partition(".")
         owner = getattr(ml, block)
         if block in ml.model_fields_set and key in owner.model_fields_set:
             value = getattr(owner, key)
             plain = list(value) if isinstance(value, tuple) else value
-            found[field.alias or name] = (plain, (block, key))
+            found[name] = (plain, (block, key))
     return found
 
 

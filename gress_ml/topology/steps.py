@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gress_ml.errors import GressError, ModelError, SchemaError, StoreUnavailable
@@ -21,7 +21,7 @@ from gress_ml.topology.findings import (
     nearest_hint,
     path_text,
 )
-from gress_ml.topology.ml import Entry, ml_defaults, ml_entry
+from gress_ml.topology.ml import Entry, ml_defaults, ml_entry, switched_off
 from gress_ml.topology.topology import Step
 from gress_ml.topology.validation import PLACEHOLDER, Fault, Part, Validated, validate
 from gress_ml.topology.wiring import Wiring
@@ -50,12 +50,19 @@ class _Site:
             _mention(c, message) for c in self.draft.doubtful
         ):
             return
-        prefix, _, rest = message.partition(": ")
-        for path, _value in _leaves(self.part.value):
-            if prefix == path_text(path):
-                self._add(path, rest)
-                return
+        if self._placed(message.splitlines()):
+            return
         self._add(self._about(message, isinstance(error, ModelError)), message)
+
+    def _placed(self, lines: Sequence[str]) -> bool:
+        """Report lines that each begin with a path of the config; False when one does not."""
+        known = {path_text(path): path for path in _paths(self.part.value)}
+        found = [line.partition(": ") for line in lines]
+        if not all(path in known for path, _, _ in found):
+            return False
+        for path, _, rest in found:
+            self._add(known[path], rest)
+        return True
 
     def missing(self, missing: Iterable[str], columns: Columns, source: str) -> None:
         """Report columns that the operator reads and its input does not have.
@@ -107,6 +114,18 @@ def _mention(value: str, message: str) -> re.Match[str] | None:
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", message) if value else None
 
 
+def _paths(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """The path of each value of a config, of mappings and lists too."""
+    if path:
+        yield path
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _paths(inner, (*path, key))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from _paths(inner, (*path, i))
+
+
 def _leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Each scalar of a config with its path; names of columns may be keys too."""
     if isinstance(value, Mapping):
@@ -144,14 +163,16 @@ class StepChecker:
         operator_class = self._operator(i)
         if operator_class is None:
             return None
+        self._check_enabled(spec.name, operator_class)
         site = _Site(self._draft, i, _config_part(self._draft, i, operator_class))
         made = self._config(site, operator_class)
         if made.value is None:
             return None
         columns = None if source is None else self._streams.get(source)
-        step = Step(spec.name, operator_class, made.value, source or "")
-        reads = self._open(site, step, columns if site.columns_hold(made.faults) else None, streams)
-        return Step(step.name, operator_class, made.value, step.source, reads)
+        if not site.columns_hold(made.faults):
+            columns = None
+        step = Step(spec.name, operator_class, made.value, source or "", columns=columns or {})
+        return replace(step, reads=self._open(site, step, columns, streams))
 
     def _check_side(self, i: int, source: str | None) -> None:
         path: KeyPath = ("steps", i, "input")
@@ -161,6 +182,12 @@ class StepChecker:
         if source in self._draft.late:
             message = f"{source!r} is made after the answer has left, when no step runs any more"
             self._draft.at_value(path, message, "outputs may read it")
+
+    def _check_enabled(self, name: str, operator: OperatorClass) -> None:
+        if switched_off(self._draft.spec.ml, operator.Config):
+            message = f"online learning is switched off, so step {name!r} could not run"
+            hint = "set it to true, or take the step away"
+            self._draft.at_value(("ml", "online_learning", "enabled"), message, hint)
 
     def _operator(self, i: int) -> OperatorClass | None:
         name = self._draft.spec.steps[i].operator
@@ -180,7 +207,8 @@ class StepChecker:
         operator: Operator[Any] | None = None
         try:
             operator = step.operator_class(step.config)
-            operator.open(Context(self._models or _Nothing(), self._draft.spec.name, step.name))
+            models = self._models or _Nothing()
+            operator.open(Context(models, self._draft.spec.name, step.name, step.columns))
             return self._follow(site, step, operator, columns, streams)
         except _Unopened:
             return frozenset()
@@ -250,7 +278,7 @@ def _config_part(draft: Draft, i: int, operator: OperatorClass) -> Part:
                 value[key] = there
                 moved[(key,)] = ("ml", *entry.path, key)
     for key, (default, where) in ml_defaults(draft.spec.ml, operator.Config).items():
-        if key not in value:
+        if key not in value and operator.Config.takes_default(key, value):
             value[key] = default
             moved[(key,)] = ("ml", *where)
     return Part(draft.document, path, value, moved)

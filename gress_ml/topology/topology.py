@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gress_ml.operator import BatchPolicy, Context, Operator, OperatorConfig
-from gress_ml.schema import EventSchema
+from gress_ml.schema import Columns, EventSchema
 from gress_ml.topology.ml import MlSpec
 from gress_ml.topology.spec import Guarantee
 
@@ -41,11 +41,12 @@ class Step:
     config: OperatorConfig
     source: str
     reads: frozenset[str] = frozenset()
+    columns: Columns = field(default_factory=dict)  # of its source
 
     def open(self, models: ModelStore, topology: str) -> AnyOperator:
         """A new operator, opened. Raises ModelError, SchemaError."""
         operator = self.operator_class(self.config)
-        operator.open(Context(models, topology, self.name))
+        operator.open(Context(models, topology, self.name, self.columns))
         return operator
 
 

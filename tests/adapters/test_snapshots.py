@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -226,6 +227,39 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     assert done.stdout == "unavailable\n"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [f"{1:020d}.snapshot"]
     assert asyncio.run(FolderSnapshots(tmp_path).offsets("t", "x", 0)) == [1]
+
+
+async def test_a_snapshot_with_a_learner_has_a_second_name_for_the_same_file(
+    tmp_path: Path,
+) -> None:
+    store = FolderSnapshots(tmp_path)
+    await store.save("t", "x", 0, SavedState(7, {"s": (1, b"state")}, label="fraud-2"))
+    (first,) = tmp_path.rglob("*.snapshot")
+    (second,) = tmp_path.rglob("*.ckpt")
+    assert re.fullmatch(r"fraud-2-\d{8}-\d{6}\.ckpt", second.name)
+    assert second.samefile(first)
+    assert await store.offsets("t", "x", 0) == [7]
+
+
+async def test_second_names_go_with_the_first_and_one_that_is_there_is_replaced(
+    tmp_path: Path,
+) -> None:
+    store = FolderSnapshots(tmp_path, keep=2)
+    for offset in range(1, 6):
+        await store.save("t", "x", 0, SavedState(offset, {}, label="fraud-2"))
+    kept = {path.stat().st_ino for path in tmp_path.rglob("*.snapshot")}
+    named = [*tmp_path.rglob("*.ckpt")]
+    assert len(kept) == 2
+    assert named
+    assert {path.stat().st_ino for path in named} <= kept
+    assert not [*tmp_path.rglob(".incoming-*")]
+
+
+async def test_a_label_with_a_slash_stays_in_its_folder(tmp_path: Path) -> None:
+    store = FolderSnapshots(tmp_path)
+    await store.save("t", "x", 0, SavedState(1, {}, label="../../a-1"))
+    (named,) = tmp_path.rglob("*.ckpt")
+    assert named.parent == tmp_path / "t" / "x" / "0"
 
 
 SAVE_FOREVER = """

@@ -17,10 +17,8 @@ from gress_ml.schema import ColumnType, EventSchema, Field
 from gress_ml.topology.catalogue import installed_operators
 
 PAGE = (DOCS / "errors.md").read_text(encoding="utf-8")
-_SOURCES = (
-    *("gress_ml/runtime", "gress_ml/engine", "gress_ml/features", "gress_ml/inference"),
-    "operators",
-)
+_ROOMS = ("runtime", "engine", "features", "inference", "learning")
+_SOURCES = (*(f"gress_ml/{room}" for room in _ROOMS), "operators")
 #: Calls that take a code, and at which place.
 _CALLS = {
     "Rejected": 1,

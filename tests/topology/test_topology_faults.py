@@ -210,13 +210,6 @@ FAULTS = {
         "leads out of the bucket",
         "",
     ),
-    "online learning": (
-        "ml:",
-        "ml:\n  online_learning: {enabled: true}",
-        (37, 30),
-        "not supported",
-        "",
-    ),
     "a/b testing of nothing": ("ml:", "ml:\n  ab_testing: {enabled: true}", None, "", ""),
     "model without file": (
         "ml:",

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from gress_ml import Finding
+from gress_ml.engine.planning import build_plan, task_settings
+from gress_ml.registry import Registry
 from gress_ml.topology.catalogue import installed_operators
 from gress_ml.topology.ml import MlSpec
 from gress_ml.topology.topology import Topology
@@ -98,20 +100,21 @@ def text(valid: str, tmp_path: Path) -> str:
     return valid[: valid.index("ml:")] + FULL_EXAMPLE
 
 
-def test_the_full_example_is_read_and_only_what_is_not_supported_is_said(
+def test_the_full_example_is_read_and_what_does_not_fit_the_rest_of_the_file_is_said(
     text: str, check: Check
 ) -> None:
     assert [(f.path, f.message) for f in check(text)] == [
-        ("ml.online_learning.enabled", "online learning is not supported by this version"),
+        (
+            "ml.online_learning.checkpoint_dir",
+            "two folders for checkpoints: checkpoint_dir is 'state'",
+        ),
         ("ml.ab_testing.experiments[0].name", "no step runs 'fraud-model-test'"),
     ]
 
 
-def test_the_full_example_loads_with_these_two_switched_off(text: str, load: Load) -> None:
-    off = text.replace("learning:\n    enabled: true", "learning:\n    enabled: false")
-    ml = load(
-        off.replace("testing:\n    enabled: true", "testing:\n    enabled: false")
-    ).settings.ml
+def test_the_full_example_loads_with_that_switched_off(text: str, load: Load) -> None:
+    off = text.replace("testing:\n    enabled: true", "testing:\n    enabled: false")
+    ml = load(off.replace("checkpoint_dir: state\n", "")).settings.ml
     assert ml.feature_store.ttl == 300.0
     assert ml.feature_store.redis_addr == "localhost:6379"
     assert ml.models[0].tags == {"environment": "production", "task": "classification"}
@@ -159,3 +162,85 @@ def test_a_registry_is_addressed_in_its_bucket() -> None:
         ({"type": "gcs", "gcs_bucket": "bkt"}, "gs://bkt/models"),
     ):
         assert MlSpec.model_validate({"model_registry": keys}).model_registry.address == address
+
+
+LEARNING = """\
+name: learning
+inputs:
+  events:
+    topic: events
+    fields: {a: float, b: float, label: json}
+steps:
+  - name: learn
+    operator: online_learning
+    config:
+      model: late
+      learner: [preprocessing.StandardScaler, linear_model.LogisticRegression]
+      features: [a, b]
+      classes: ["false", "true"]
+outputs:
+  told: {topic: told, fields: [decision_id, prediction, learning_use]}
+ml:
+  online_learning:
+    enabled: true
+    default_update_batch_size: 16
+    default_update_interval: 7s
+    default_checkpoint_interval: 5m
+    checkpoint_dir: ./ml-checkpoints
+    default_learning_rate: 0.002
+    enable_validation: true
+    validation_split: 0.3
+"""
+
+
+def test_each_key_of_online_learning_does_what_it_says(load: Load, tmp_path: Path) -> None:
+    topology = load(LEARNING)
+    config = topology.steps[0].config.model_dump()
+    wanted = {
+        "update_batch_size": 16,
+        "update_interval": 7.0,
+        "checkpoint_interval": 300.0,
+        "learning_rate": 0.002,
+        "enable_validation": True,
+        "validation_split": 0.3,
+    }
+    assert {name: config[name] for name in wanted} == wanted
+    assert topology.settings.checkpoint_dir == tmp_path / "ml-checkpoints"
+    plan = build_plan(topology, topology.inputs["events"], Registry(tmp_path))
+    assert task_settings(topology, plan).checkpoint_interval_s == 300.0
+    plan.close()
+
+
+def test_a_learner_without_an_optimizer_takes_no_default_learning_rate(load: Load) -> None:
+    tree = "{tree.HoeffdingTreeClassifier: {grace_period: 50}}"
+    text = LEARNING.replace("[preprocessing.StandardScaler, linear_model.LogisticRegression]", tree)
+    assert load(text).steps[0].config.model_dump()["learning_rate"] is None
+
+
+def test_a_step_that_learns_is_refused_where_learning_is_off(check: Check) -> None:
+    (found,) = check(LEARNING.replace("enabled: true", "enabled: false"))
+    assert found.path == "ml.online_learning.enabled"
+    assert found.message == "online learning is switched off, so step 'learn' could not run"
+    assert LEARNING.splitlines()[found.line - 1].strip() == "enabled: true"
+
+
+def test_faults_of_a_definition_have_their_line_and_column(check: Check) -> None:
+    wrong = LEARNING.replace(
+        "linear_model.LogisticRegression]",
+        "{linear_model.LogisticRegression: {l2: x, intercept_lrr: 1}}]",
+    )
+    found = check(wrong)
+    line = wrong.splitlines().index(next(one for one in wrong.splitlines() if "l2: x" in one)) + 1
+    assert [(one.line, one.path.rpartition("Regression.")[2]) for one in found] == [
+        (line, "l2"),
+        (line, "intercept_lrr"),
+    ] or {one.line for one in found} == {line}
+    messages = " ".join(one.message for one in found)
+    assert "expected a number, found 'x'" in messages or "refuses" in messages
+    assert "did you mean 'intercept_lr'?" in messages
+
+
+def test_an_unknown_column_of_a_learner_has_its_hint(check: Check) -> None:
+    (found,) = check(LEARNING.replace("features: [a, b]", "features: [a, bb]"))
+    assert "missing column 'bb'" in found.message
+    assert found.hint == "did you mean 'b'?"

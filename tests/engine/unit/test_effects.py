@@ -17,11 +17,21 @@ from gress_ml.adapters.clock import ManualClock
 from gress_ml.adapters.kafka.producer import Message, TooLargeError, partition_of
 from gress_ml.adapters.memory import MemoryFeatures
 from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.bundle import Publication
 from gress_ml.engine.effects import Effects
-from gress_ml.errors import BrokerUnavailable, StoreUnavailable
-from gress_ml.metrics import DEAD_LETTERS, DEGRADED, OUTPUTS, STORE_ERRORS, Kind, Measure, Metric
+from gress_ml.errors import BrokerUnavailable, ModelCorrupt, StoreUnavailable
+from gress_ml.metrics import (
+    DEAD_LETTERS,
+    DEGRADED,
+    MODELS_PUBLISHED,
+    OUTPUTS,
+    STORE_ERRORS,
+    Kind,
+    Measure,
+    Metric,
+)
 from gress_ml.operator import Lookup, Write
-from gress_ml.ports import Float32
+from gress_ml.ports import Float32, Published
 from gress_ml.record import FileRecord
 from gress_ml.runtime.plan import DeadLetter, Produced, Result
 
@@ -90,10 +100,10 @@ class Away:
 class Shop:
     """Effects with its surroundings."""
 
-    def __init__(self, wire: Wire, store: Any = None) -> None:
+    def __init__(self, wire: Wire, store: Any = None, publisher: Any = None) -> None:
         self.wire, self.metrics, clock = wire, PrometheusMetrics(), ManualClock(NOW_S)
         self.store = MemoryFeatures(clock) if store is None else store
-        self.effects = Effects(wire, self.store, self.metrics, clock)  # type: ignore[arg-type]
+        self.effects = Effects(wire, self.store, self.metrics, clock, publisher)  # type: ignore[arg-type]
 
     async def perform(
         self, records: Sequence[FileRecord], result: Result, partition: int = 1
@@ -375,3 +385,44 @@ async def test_a_line_of_an_operator_may_name_its_event() -> None:
         await place.perform([record()], Result(logs=lines))
     assert [line["event"] for line in logged] == ["prediction", "operator_log"]
     assert logged[0]["request_id"] == "r-1"
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+class Publisher:
+    """A registry that gives the answers in turn, or raises them."""
+
+    def __init__(self, *answers: Published | Exception) -> None:
+        self.answers = [*answers]
+        self.asked: list[tuple[str, str]] = []
+
+    def publish(self, wanted: Publication, created: str) -> Published:
+        self.asked.append((wanted.version, created))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def offered(*versions: str) -> Result:
+    made = [Publication("late", one, {}, {"a": 1.0}, "a", True) for one in versions]
+    return Result(publications=made)
+
+
+async def test_models_are_published_in_order_before_the_batch_is_safe() -> None:
+    publisher = Publisher(Published.PUBLISHED, Published.PRESENT, Published.WORSE)
+    place = Shop(Wire({"in": 4, "in.dlq": 4}), publisher=publisher)
+    await place.perform([record()], offered("1.0.1", "1.0.2", "1.0.3"))
+    assert [version for version, _ in publisher.asked] == ["1.0.1", "1.0.2", "1.0.3"]
+    assert {created[:10] for _, created in publisher.asked} == {"2026-11-21"}
+    for result in ("published", "present", "worse"):
+        assert place.metrics.value(MODELS_PUBLISHED, ("late", result)) == 1
+
+
+async def test_a_registry_that_is_away_or_refuses_costs_the_model_and_not_the_batch() -> None:
+    publisher = Publisher(StoreUnavailable("away"), ModelCorrupt("no"), Published.PUBLISHED)
+    place = Shop(Wire({"in": 4, "in.dlq": 4}), publisher=publisher)
+    await place.perform([record()], offered("1.0.1", "1.0.2", "1.0.3"))
+    for result in ("unavailable", "refused", "published"):
+        assert place.metrics.value(MODELS_PUBLISHED, ("late", result)) == 1

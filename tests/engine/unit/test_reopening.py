@@ -44,9 +44,9 @@ def registry(tmp_path: Path) -> Registry:
 class Running:
     """A plan that runs, and what it would become."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, file: Path = FLAGSHIP) -> None:
         self.registry = registry
-        self.topology = load_topology(FLAGSHIP, registry)
+        self.topology = load_topology(file, registry)
         self.source = self.topology.inputs["transfers"]
         self.models = CurrentModels(registry)
         self.plan: Plan = build_plan(self.topology, self.source, self.models)
@@ -93,6 +93,43 @@ def test_other_features_do_not_fit_when_a_step_keeps_the_old_ones(running: Runni
     pinned = Step(features.name, features.operator, features.source)  # uses no model that moves
     with pytest.raises(SchemaError, match="another feature schema"):
         running.reopened("2.0.0", [pinned, select])
+
+
+LEARNING = f"""\
+name: learner
+inputs:
+  transfers: {{topic: transfers, schema: dwcp.transfer}}
+steps:
+  - name: features
+    operator: feature_extraction
+    config:
+      model: {NAME}
+      lookup:
+        table: transfer_history
+        key: [vm_id]
+        fields:
+          - hde_compression_ratio
+          - hde_delta_hit_rate
+          - amst_transfer_rate_mbps
+          - baseline_compression_ratio
+  - name: learn
+    operator: online_learning
+    config: {{model: rtt, learner: linear_model.LinearRegression, target_field: rtt_ms}}
+outputs:
+  told: {{topic: told, fields: [request_id, prediction]}}
+"""
+
+
+def test_a_learner_keeps_the_features_that_it_has_learned(
+    registry: Registry, tmp_path: Path
+) -> None:
+    file = tmp_path / "learner.yaml"
+    file.write_text(LEARNING)
+    running = Running(registry, file)
+    assert [step.name for step in running.reopened("1.1.0")] == ["features"]
+    with pytest.raises(SchemaError, match="the learner was made for the features"):
+        running.reopened("2.0.0")
+    running.plan.close()
 
 
 def test_what_a_reference_means_stays_until_it_is_adopted(running: Running) -> None:

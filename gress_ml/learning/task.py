@@ -1,0 +1,151 @@
+"""Task: what a learner is asked for, a class or a value, and what its answers look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from river import base
+
+from gress_ml.errors import SchemaError
+from gress_ml.learning.definition import last_of
+
+Float32 = npt.NDArray[np.float32]
+Answer = Any  # a dictionary of probabilities by label, or a number
+
+
+class Task(Protocol):
+    """How answers of an estimator are read. Answers of rows that it knows nothing of are empty."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty for values."""
+        ...
+
+    def asker(self, estimator: Any) -> Callable[[Any], Answer]:
+        """What to call for the answer to a row's features."""
+        ...
+
+    @property
+    def sound(self) -> Callable[[Answer], bool]:
+        """What to call for whether an answer is finite."""
+        ...
+
+    def guesses(self, answers: Sequence[Answer]) -> list[Any]:
+        """The label that each answer amounts to."""
+        ...
+
+    def matrix(self, answers: Sequence[Answer]) -> Float32:
+        """Float32 of shape (n, classes), or (n, 1) for values; NaN where nothing is known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Two classes are ``False`` and ``True`` to river, which many of its parts ask for."""
+
+    classes: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[Any, ...]:
+        """What river is told for each class."""
+        return (False, True) if len(self.classes) == 2 else self.classes
+
+    def asker(self, estimator: Any) -> Callable[[Any], Answer]:
+        if gives_probabilities(estimator):
+            ask: Callable[[Any], Answer] = estimator.predict_proba_one
+            return ask
+        return _Guess(estimator.predict_one)
+
+    @property
+    def sound(self) -> Callable[[Answer], bool]:
+        return _two_finite if len(self.classes) == 2 else _all_finite
+
+    def guesses(self, answers: Sequence[Answer]) -> list[Any]:
+        if len(self.classes) == 2:  # at a tie the first class, as NumPy's argmax has it
+            return [answer.get(True, 0.0) > answer.get(False, 0.0) for answer in answers]
+        labels = self.labels
+        return [max(labels, key=lambda label: answer.get(label, 0.0)) for answer in answers]
+
+    def matrix(self, answers: Sequence[Answer]) -> Float32:
+        made = np.empty((len(answers), len(self.classes)), np.float32)
+        for column, label in enumerate(self.labels):
+            made[:, column] = [answer.get(label, 0.0) for answer in answers]
+        unknown = [row for row, answer in enumerate(answers) if not answer]
+        made[unknown] = np.nan
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A number per row."""
+
+    classes: tuple[str, ...] = ()
+
+    def asker(self, estimator: Any) -> Callable[[Any], Answer]:
+        ask: Callable[[Any], Answer] = estimator.predict_one
+        return ask
+
+    @property
+    def sound(self) -> Callable[[Answer], bool]:
+        return isfinite
+
+    def guesses(self, answers: Sequence[Answer]) -> list[Any]:
+        return [*answers]
+
+    def matrix(self, answers: Sequence[Answer]) -> Float32:
+        with np.errstate(over="ignore"):  # what is too large for a float becomes infinite
+            return np.array(answers, np.float64).astype(np.float32).reshape(len(answers), 1)
+
+
+def _two_finite(answer: Answer) -> bool:
+    share: float = answer.get(True, 0.0)
+    return -inf < share < inf  # NaN is between nothing
+
+
+def _all_finite(answer: Answer) -> bool:
+    return isfinite(sum(answer.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """The class alone, of an estimator that knows no probabilities."""
+
+    predict: Callable[[Any], Any]
+
+    def __call__(self, features: Any) -> Answer:
+        guess = self.predict(features)
+        return {} if guess is None else {guess: 1.0}
+
+
+def gives_probabilities(estimator: Any) -> bool:
+    """Whether a classifier tells probabilities, and not the class alone."""
+    last = last_of(estimator)
+    while isinstance(last, base.Wrapper):
+        last = last_of(last._wrapped_model)
+    return type(last).predict_proba_one is not base.Classifier.predict_proba_one
+
+
+def task_of(estimator: Any, classes: Sequence[str]) -> Classification | Regression:
+    """The task of an estimator. Raises SchemaError when the classes do not fit it."""
+    last = last_of(estimator)
+    name = type(last).__name__
+    if isinstance(last, base.Regressor):
+        if classes:
+            raise SchemaError(f"classes: {name} learns values, which have no classes")
+        return Regression()
+    if len({*classes}) < max(len(classes), 2):
+        raise SchemaError(
+            f"classes: {name} needs the names of two classes or more, each once, in the order of "
+            f"the probabilities; found {[*classes]}"
+        )
+    if len(classes) > 2 and not last._multiclass:
+        raise SchemaError(
+            f"classes: {name} tells two classes apart, found {len(classes)}; put it into "
+            "multiclass.OneVsRestClassifier"
+        )
+    return Classification(tuple(classes))
