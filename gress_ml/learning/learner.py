@@ -19,6 +19,7 @@ from river.__version__ import __version__ as river_version
 from gress_ml.errors import SnapshotError
 from gress_ml.learning.gate import Gate
 from gress_ml.learning.scores import Scores
+from gress_ml.learning.seal import sealed, unsealed
 from gress_ml.learning.structure import load, save
 from gress_ml.learning.task import Answer, Task
 
@@ -214,7 +215,7 @@ class Learner:
 
     def snapshot(self) -> bytes:
         """The whole state; the same state gives the same bytes."""
-        return save(
+        state = save(
             {
                 "identity": self._identity,
                 "river": RIVER,
@@ -229,10 +230,11 @@ class Learner:
                 "frozen": self.frozen,
             }
         )
+        return sealed(state)
 
     def restore(self, data: bytes) -> None:
         """Become what was saved. Raises SnapshotError."""
-        state = load(data)
+        state = load(unsealed(data))
         if not isinstance(state, dict) or {name: type(state.get(name)) for name in _KEPT} != _KEPT:
             raise SnapshotError("not the state of a learner")
         if state["identity"] != self._identity:

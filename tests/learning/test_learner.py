@@ -26,11 +26,18 @@ from gress_ml.learning.learner import (
     Told,
 )
 from gress_ml.learning.scores import Scores
+from gress_ml.learning.seal import sealed, unsealed
 from gress_ml.learning.structure import load, save
 from gress_ml.learning.task import Classification, Regression, Task
 
 LOGISTIC = "linear_model.LogisticRegression"
 TWO = Classification(("no", "yes"))
+
+
+def state_of(snapshot: bytes) -> dict[str, Any]:
+    """What a snapshot holds."""
+    found: dict[str, Any] = load(unsealed(snapshot))
+    return found
 
 
 def learner(
@@ -145,7 +152,7 @@ def test_rows_without_a_label_and_rows_held_out_are_never_learned() -> None:
     for x, y, held in zip(seen.features, labels, seen.held_out, strict=True):
         if y is not None and not held:
             alone.learn_one(x, y)
-    assert save(load(ours.snapshot())["estimator"]) == save(alone)
+    assert save(state_of(ours.snapshot())["estimator"]) == save(alone)
     assert ours.scores.held == told.uses.count(HOLDOUT)
     assert "holdout_Accuracy" in ours.scores.values()
 
@@ -238,8 +245,8 @@ def test_past_its_limit_it_learns_no_more_and_goes_on_telling() -> None:
     told = ours.run(growing(10, 1000))
     assert told.uses == [PREDICTED] * 10
     assert len(told.answers) == 10
-    assert load(ours.snapshot())["learned"] == load(before)["learned"]
-    assert save(load(ours.snapshot())["estimator"]) == save(load(before)["estimator"])
+    assert state_of(ours.snapshot())["learned"] == state_of(before)["learned"]
+    assert save(state_of(ours.snapshot())["estimator"]) == save(state_of(before)["estimator"])
 
 
 def test_past_its_limit_it_begins_anew_where_told_so() -> None:
@@ -247,7 +254,7 @@ def test_past_its_limit_it_begins_anew_where_told_so() -> None:
     sizes = []
     for start in range(0, 10_000, 500):
         ours.run(growing(500, start))
-        sizes.append(len(save(load(ours.snapshot())["estimator"])))
+        sizes.append(len(save(state_of(ours.snapshot())["estimator"])))
     assert not ours.frozen
     assert max(sizes[10:]) <= max(sizes[:10])
 
@@ -266,8 +273,8 @@ def test_a_candidate_is_offered_only_behind_its_gate() -> None:
     first = told.candidates[0]
     again = learner(pace=Pace(5, 1e9))
     again.run(parts(rows(400, held=0.3), [first.offset])[0])
-    assert load(again.snapshot())["learned"] == first.learned
-    assert save(load(again.snapshot())["estimator"]) == first.estimator
+    assert state_of(again.snapshot())["learned"] == first.learned
+    assert save(state_of(again.snapshot())["estimator"]) == first.estimator
 
 
 def test_a_gate_that_no_score_reaches_stays_shut() -> None:
@@ -290,18 +297,18 @@ def test_state_of_another_definition_is_not_taken_over() -> None:
 
 
 def test_state_of_another_river_is_not_taken_over() -> None:
-    state = load(learner().snapshot())
+    state = state_of(learner().snapshot())
     state["river"] = "0.1"
     with pytest.raises(SnapshotError, match=r"learned with river 0\.1"):
-        learner().restore(save(state))
+        learner().restore(sealed(save(state)))
 
 
 @pytest.mark.parametrize("key", ["estimator", "scores", "waiting", "learned", "frozen"])
 def test_state_with_a_part_of_another_type_is_refused(key: str) -> None:
-    state = load(learner().snapshot())
+    state = state_of(learner().snapshot())
     state[key] = "something else"
     with pytest.raises(SnapshotError):
-        learner().restore(save(state))
+        learner().restore(sealed(save(state)))
 
 
 def test_with_other_metrics_the_learner_stays_and_the_scores_begin_anew() -> None:
@@ -311,3 +318,17 @@ def test_with_other_metrics_the_learner_stays_and_the_scores_begin_anew() -> Non
     second.restore(first.snapshot())
     assert second.learned == first.learned
     assert second.scores.values() == {"F1": 0.0}
+
+
+@given(at=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+def test_a_state_with_a_damaged_byte_is_refused(at: float, flip: int) -> None:
+    data = bytearray(learner().snapshot())
+    data[int(at * len(data))] ^= flip
+    with pytest.raises(SnapshotError, match="damaged"):
+        learner().restore(bytes(data))
+
+
+@pytest.mark.parametrize("kept", [0, 1, 31, 32, 100])
+def test_a_state_that_was_cut_off_is_refused(kept: int) -> None:
+    with pytest.raises(SnapshotError, match="damaged"):
+        learner().restore(learner().snapshot()[:kept])
