@@ -21,17 +21,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import ROOT, TOPOLOGY
-from benchmarks.peers.names import TRANSFERS
-from benchmarks.profile.flagship import make_batches
+from benchmarks.profile.flagship import decide, make_batches
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.planning import build_plan
 from gress_ml.engine.stores import open_models
-from gress_ml.operator import Output, in_one_go
+from gress_ml.operator import in_one_go
 from gress_ml.record import FileRecord
 from gress_ml.registry import Registry
-from gress_ml.runtime.plan import Call, Plan, Result
+from gress_ml.runtime.plan import Plan, Result
 from gress_ml.topology.load import load_topology
 
 _ROWS = 256
@@ -80,22 +79,6 @@ def plan_of(step: str, fields: Sequence[str]) -> Plan:
         return build_plan(topology, topology.inputs["transfers"], models)
 
 
-def run(plan: Plan, calls: Calls, records: Sequence[FileRecord]) -> Result:
-    """Decide these records on the spot; they bring their history, so nothing is looked up."""
-    flow = plan.run(TRANSFERS, 0, records)
-    answer: Output | None = None
-    while True:
-        try:
-            wish = flow.send(answer)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        assert isinstance(wish, Call)
-        made = calls.run(wish)
-        assert isinstance(made, Output)
-        answer = made
-
-
 def decided(plan: Plan) -> Measured:
     """The path of the answer, and beside it what is left for later, both by their CPU time."""
     calls = Calls(SystemClock(), PrometheusMetrics(), cores=1)  # as on one core: all on the spot
@@ -104,7 +87,7 @@ def decided(plan: Plan) -> Measured:
         path_s = later_s = model_s = 0.0
         for batch in batches:
             started = time.thread_time()
-            result = run(plan, calls, batch)
+            result = decide(plan, calls, batch)
             path_s += time.thread_time() - started
             later, model = _afterwards(plan, result)
             later_s, model_s = later_s + later, model_s + model

@@ -14,7 +14,7 @@ from gress_ml.engine.planning import build_plan
 from gress_ml.engine.stores import open_models
 from gress_ml.operator import Output
 from gress_ml.record import FileRecord, Record
-from gress_ml.runtime.plan import Call, Result
+from gress_ml.runtime.plan import Call, Plan, Result
 from gress_ml.topology.load import load_topology
 from gress_ml_operators.compression_selector import CompressionSelector
 from gress_ml_operators.feature_extraction import FeatureExtraction
@@ -40,18 +40,23 @@ class Flagship:
 
     def run(self, records: Sequence[Record]) -> Result:
         """Decide these records."""
-        flow = self.plan.run(TRANSFERS, 0, records)
-        answer: Output | None = None
-        while True:
-            try:
-                wish = flow.send(answer)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            assert isinstance(wish, Call)
-            made = self.calls.run(wish)
-            assert isinstance(made, Output)
-            answer = made
+        return decide(self.plan, self.calls, records)
+
+
+def decide(plan: Plan, calls: Calls, records: Sequence[Record]) -> Result:
+    """Decide these records on the spot; they bring their history, so nothing is looked up."""
+    flow = plan.run(TRANSFERS, 0, records)
+    answer: Output | None = None
+    while True:
+        try:
+            wish = flow.send(answer)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        assert isinstance(wish, Call)
+        made = calls.run(wish)
+        assert isinstance(made, Output)
+        answer = made
 
 
 def make_batches(rows: int, count: int) -> list[list[FileRecord]]:

@@ -5,7 +5,7 @@ Reading order: ``spec`` (how a feature is written down), ``feature_set`` (column
 after the checks), ``aggregation`` and ``state`` (what is remembered), ``keys`` (row keys).
 """
 
-from gress_ml.features.bundled import features_of
+from gress_ml.features.bundled import features_of, vector_of
 from gress_ml.features.feature_set import FeatureColumn, FeatureSet
 from gress_ml.features.keys import row_keys
 from gress_ml.features.spec import AnyFeature, FeatureSetSpec, FeatureSpec
@@ -20,4 +20,5 @@ __all__ = [
     "FeatureState",
     "features_of",
     "row_keys",
+    "vector_of",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gress_ml.bundle import Bundle
 from gress_ml.errors import ModelCorrupt
 from gress_ml.features.feature_set import FeatureSet
+from gress_ml.schema import FeatureVector
 
 
 def features_of(bundle: Bundle) -> FeatureSet:
@@ -17,3 +18,8 @@ def features_of(bundle: Bundle) -> FeatureSet:
             f"{declared[:12]}…, its feature schema makes {found[:12]}…"
         )
     return features
+
+
+def vector_of(bundle: Bundle) -> FeatureVector | None:
+    """The vector of these features; None when the bundle does not say."""
+    return None if bundle.file("feature_schema") is None else features_of(bundle).vector

@@ -27,6 +27,8 @@ _SERVES: Mapping[ColumnType, str] = {
     ColumnType.STRING: "O",
     ColumnType.VECTOR: "f",
 }
+#: Sizes of batch that a quiet topic makes.
+_SMALL = (1, 2, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,10 @@ class Model:
         self._source = source
         self._vector = vector or self.predictor.vector
 
-    def warm_up(self, sizes: Sequence[int]) -> None:
-        """Try these sizes of batch once, where the bundle wants that."""
+    def warm_up(self, largest: int) -> None:
+        """Try a lone row, a few and the largest batch once, where the bundle wants that."""
         if self.bundle.warm_up:
-            warm_up(self.predictor, sizes)
+            warm_up(self.predictor, sorted({*_SMALL, largest}))
 
     def require(self, columns: Columns) -> None:
         """Raises SchemaError unless the columns can serve, and were made as in training."""

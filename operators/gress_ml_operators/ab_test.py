@@ -35,7 +35,6 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from gress_ml.batch import Array, Batch, concat
-from gress_ml.bundle import Bundle
 from gress_ml.errors import ModelError, SchemaError
 from gress_ml.experiments import (
     KEYED,
@@ -55,7 +54,7 @@ from gress_ml.experiments import (
     experiment_switch,
     ids_of,
 )
-from gress_ml.features import features_of
+from gress_ml.features import vector_of
 from gress_ml.inference import (
     BAD_PREDICTION,
     Model,
@@ -86,7 +85,7 @@ from gress_ml.operator import (
     Stages,
     in_one_go,
 )
-from gress_ml.schema import Column, Columns, ColumnType, FeatureVector, columns_of
+from gress_ml.schema import Column, Columns, ColumnType, columns_of
 
 #: The variant of rows that no arm answered.
 FALLBACK = "fallback"
@@ -519,11 +518,11 @@ class AbTest(Operator[AbTestConfig]):
 def _opened(context: Context, config: AbTestConfig, variant: VariantConfig) -> Model:
     reference = f"{variant.model_name}@{variant.model_version}"
     bundle = context.find_model(reference)
-    vector = _vector_of(bundle)
+    vector = vector_of(bundle)
     source = Source(reference, variant.features or config.features, config.inputs)
     model = Model(bundle, config.options(len(vector.names) if vector else None), source, vector)
     if config.warmup:
-        model.warm_up(sorted({1, 2, 16, config.batch_size}))
+        model.warm_up(config.batch_size)
     return model
 
 
@@ -542,11 +541,6 @@ def _calls_of(arms: Sequence[Arm], experiment: str) -> list[_Call]:
         )
         for together in grouped.values()
     ]
-
-
-def _vector_of(bundle: Bundle) -> FeatureVector | None:
-    """The features that the model was trained on; None when the bundle does not say."""
-    return None if bundle.file("feature_schema") is None else features_of(bundle).vector
 
 
 def _require_key(columns: Columns, name: str) -> None:

@@ -22,9 +22,8 @@ import numpy.typing as npt
 from pydantic import Field
 
 from gress_ml.batch import Array, Batch
-from gress_ml.bundle import Bundle
 from gress_ml.errors import ModelError
-from gress_ml.features import features_of
+from gress_ml.features import vector_of
 from gress_ml.inference import (
     BAD_PREDICTION,
     Model,
@@ -53,7 +52,7 @@ from gress_ml.operator import (
     Stages,
     in_one_go,
 )
-from gress_ml.schema import Column, Columns, ColumnType, FeatureVector, columns_of
+from gress_ml.schema import Column, Columns, ColumnType, columns_of
 
 
 class InferenceConfig(ModelSettings):
@@ -124,7 +123,7 @@ class Inference(Operator[InferenceConfig]):
     def open(self, context: Context) -> None:
         config = self.config
         bundle = context.find_model(config.model)
-        vector = _vector_of(bundle)
+        vector = vector_of(bundle)
         options = config.options(len(vector.names) if vector else None)
         source = Source(config.model, config.features, config.inputs)
         self._model = Model(bundle, options, source, vector)
@@ -134,7 +133,7 @@ class Inference(Operator[InferenceConfig]):
         )
         self._success = success(bundle)
         if config.warmup:
-            self._model.warm_up(sorted({1, 2, 16, config.batch_size}))
+            self._model.warm_up(config.batch_size)
 
     def reads(self) -> frozenset[str]:
         return frozenset(self._model.columns)
@@ -212,8 +211,3 @@ class Inference(Operator[InferenceConfig]):
 
     def _fallen_back(self, rows: int, cause: str) -> Mapping[str, Array]:
         return self._predictions.fallen_back([self._success] * rows, cause)
-
-
-def _vector_of(bundle: Bundle) -> FeatureVector | None:
-    """The features that the model was trained on; None when the bundle does not say."""
-    return None if bundle.file("feature_schema") is None else features_of(bundle).vector
