@@ -127,18 +127,25 @@ async def test_all_profiles_are_run_on_the_dual_run_share(folder: Path) -> None:
 
 async def test_no_more_than_the_allowed_transfers_are_outstanding(folder: Path) -> None:
     class Slow(MemoryWire):
+        """Its first transfer is on its way until there is a second one."""
+
         now = most = 0
+        second = asyncio.Event()
 
         async def offer(self, transfer: Message) -> None:
             self.now += 1
             self.most = max(self.most, self.now)
+            if self.now == 2:
+                self.second.set()
+            await self.second.wait()
             await super().offer(transfer)
 
         async def report(self, outcome: Message) -> None:
             self.now -= 1
 
     wire = Slow(decide("none"))
-    await moved(folder, wire, outstanding=2)
+    async with asyncio.timeout(60):
+        await moved(folder, wire, outstanding=2)
     assert wire.most == 2
 
 
