@@ -4,6 +4,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Two processes, each with servers of its own: tests on Kafka mostly wait. What luck of timing fails
+# once is tried once more, a few times in all, and shown with its traceback.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile \
+  --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -29,7 +33,7 @@ run: install java ## Show the flagship topology at work on real servers
 	$(BIN)/gress demo
 
 test: install java lint ## Lint and run all tests, on real Kafka, Redis and PostgreSQL
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 lint: install ## Check style, types and the borders between the rooms
 	$(BIN)/ruff check .

@@ -7,33 +7,22 @@ import sys
 import typer
 from rich.console import Console
 
-from gress_ml.cli import dev, experiment, models
-from gress_ml.cli.agent import agent
-from gress_ml.cli.check import check
-from gress_ml.cli.demo import demo
-from gress_ml.cli.docs import docs
-from gress_ml.cli.graph import graph
-from gress_ml.cli.new import new
-from gress_ml.cli.replay import replay
-from gress_ml.cli.schema import schema
-from gress_ml.cli.switch import switch
-from gress_ml.cli.test import test
-from gress_ml.cli.train import train
-from gress_ml.cli.worker import worker
+from gress_ml.cli.commands import Commands
 from gress_ml.errors import ConfigError, GressError
 
 app = typer.Typer(
+    cls=Commands,
     name="gress",
     help="Streaming machine-learning decisions on Kafka.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (demo, new, worker, agent, check, test, replay, graph, schema, docs, switch, train):
-    app.command()(command)
-app.add_typer(models.app, name="models")
-app.add_typer(experiment.app, name="experiment")
-app.add_typer(dev.app, name="dev")
+
+
+@app.callback()
+def gress() -> None:
+    """Streaming machine-learning decisions on Kafka."""
 
 
 def main() -> None:

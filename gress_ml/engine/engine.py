@@ -60,9 +60,20 @@ class Engine:
         self._background: set[asyncio.Task[None]] = set()
         self._pauses: dict[Partition, _Pause] = {}
         self._switches: dict[str, str] = {}
+        self._prepared: dict[str, Plan] = {}  # of an input, until its first partition is opened
         #: Told when a partition was opened.
         self.on_opened: Callable[[], None] = _nothing
         shell.afterwards.yield_to(self._busy)
+
+    async def prepare(self) -> None:
+        """Load the models and warm them up while no partition waits for it: before the group forms.
+
+        Raises what opening a partition raises.
+        """
+        for topic, node in self._inputs.items():
+            plan = await asyncio.to_thread(build_plan, self.topology, node, self.models)
+            self._prepared[topic] = plan
+            await self._found_history(plan)
 
     # --- BatchSink --------------------------------------------------------------------------------
 
@@ -189,9 +200,11 @@ class Engine:
         queued = sum(runner.task.queued for runner in self._runners.values())
         self._shell.metrics.record(QUEUE_DEPTH, queued)
 
-    async def stop(self) -> None:
-        """Drain everything."""
-        await self.revoked(list(self._runners))
+    def close(self) -> None:
+        """Close what was prepared and never opened."""
+        for plan in self._prepared.values():
+            plan.close()
+        self._prepared.clear()
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -203,11 +216,14 @@ class Engine:
         while True:
             adoptions = self.models.adoptions
             plan, restored_at = await self._restored(partition, committed)
-            if plan.uses and self._shell.history is not None:
-                await self._shell.history.ready()
+            await self._found_history(plan)
             if adoptions == self.models.adoptions:
                 return plan, restored_at
             plan.close()  # another version was adopted meanwhile
+
+    async def _found_history(self, plan: Plan) -> None:
+        if plan.uses and self._shell.history is not None:
+            await self._shell.history.ready()
 
     def _set_switches(self, step: Step) -> None:
         for switch, value in self._switches.items():
@@ -215,6 +231,11 @@ class Engine:
 
     async def _restored(self, partition: Partition, committed: int) -> tuple[Plan, int | None]:
         def build() -> Plan:
+            prepared = self._prepared.pop(partition[0], None)
+            if prepared is not None:
+                if not self.models.adoptions:
+                    return prepared
+                prepared.close()  # its models were replaced meanwhile
             return build_plan(self.topology, self._inputs[partition[0]], self.models)
 
         shell = self._shell

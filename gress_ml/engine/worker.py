@@ -135,6 +135,8 @@ class Worker:
             beside = (self._sample(), self._afterwards.run(), self._reloader.run(), *reading)
             for background in beside:
                 await life.enter_async_context(_beside(background))
+            life.callback(self.engine.close)
+            await self.engine.prepare()
             await self._hear(readers)
             await self._until_stopped()
         if self._failure is not None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -32,6 +33,14 @@ FITS: Mapping[ColumnType, frozenset[ColumnType]] = {
     ColumnType.STRING: frozenset({ColumnType.STRING}),
     ColumnType.TIMESTAMP: frozenset({ColumnType.TIMESTAMP, ColumnType.INT, ColumnType.FLOAT}),
 }
+
+
+@lru_cache(maxsize=64)  # each partition of a worker reads that of its model
+def _read(data: bytes | str) -> FeatureSet:
+    try:
+        return FeatureSet(FeatureSetSpec.model_validate_json(data))
+    except ValidationError as error:
+        raise SchemaError(f"not a feature schema: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +87,8 @@ class FeatureSet:
 
     @classmethod
     def from_json(cls, data: bytes | str) -> FeatureSet:
-        """The set that ``to_json`` wrote. Raises SchemaError."""
-        try:
-            return cls(FeatureSetSpec.model_validate_json(data))
-        except ValidationError as error:
-            raise SchemaError(f"not a feature schema: {error}") from None
+        """The set that ``to_json`` wrote: one object for one text. Raises SchemaError."""
+        return _read(data)
 
     def to_json(self) -> str:
         """The specification, for the file ``feature_schema.json`` of a bundle."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -67,9 +67,19 @@ def load_predictor(bundle: Bundle, options: Options | None = None) -> Predictor:
         return predictor
 
 
+_warmed: WeakKeyDictionary[Predictor, set[int]] = WeakKeyDictionary()
+
+
 def warm_up(predictor: Predictor, sizes: Sequence[int]) -> None:
-    """Call once or more with each batch size in use, so that the first event pays for nothing."""
+    """Call with each batch size in use, so that the first event pays for nothing.
+
+    Once per predictor: the partitions that share it would only wait for each other.
+    """
+    done = _warmed.setdefault(predictor, set())
     for size in sizes:
+        if size in done:
+            continue
         arrays = [blank(tensor, size) for tensor in predictor.inputs]
         for _ in range(2):
             predictor.predict(*arrays)
+        done.add(size)

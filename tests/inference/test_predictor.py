@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +161,25 @@ def test_warm_up_takes_any_size(bundle: Find) -> None:
     warm_up(load_predictor(bundle("tiny-selector")), [1, 100, 1000])
     predictor = load_predictor(bundle("tiny-inputs"), Options(output="score"))
     warm_up(predictor, [1, 16])
+
+
+def test_a_size_is_warmed_up_once_however_many_partitions_ask(bundle: Find) -> None:
+    class Counted:
+        """The predictor, with the sizes that it was asked for."""
+
+        def __init__(self) -> None:
+            self.inner = load_predictor(bundle("tiny-net"))
+            self.inputs = self.inner.inputs
+            self.sizes: list[int] = []
+
+        def predict(self, *arrays: Any) -> Any:
+            self.sizes.append(len(arrays[0]))
+            return self.inner.predict(*arrays)
+
+    predictor = Counted()
+    for sizes in ([1, 16], [1, 16], [1, 64]):
+        warm_up(predictor, sizes)  # type: ignore[arg-type]
+    assert predictor.sizes == [1, 1, 16, 16, 64, 64]
 
 
 # --- several inputs -------------------------------------------------------------------------------
