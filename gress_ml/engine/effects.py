@@ -197,7 +197,8 @@ class Effects:
 
     async def _bury(self, source: _Source, dead: Sequence[DeadLetter]) -> None:
         topic, own = source.partition
-        now = self._clock.wall_ms()
+        moment = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
+        now = moment.isoformat(timespec="milliseconds").encode()
         letters = []
         for letter in dead:
             letters.append(_letter(source.partition, source.records[letter.record], letter, now))
@@ -315,14 +316,13 @@ def _traced(record: Record) -> Sequence[tuple[str, bytes]]:
     return list(kept.items())
 
 
-def _letter(source: Partition, record: Record, dead: DeadLetter, now_ms: int) -> Message:
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds")
+def _letter(source: Partition, record: Record, dead: DeadLetter, now: bytes) -> Message:
     headers = [
         ("gress-error-code", dead.code.encode()),
         ("gress-error-message", dead.message.encode(errors="backslashreplace")),
         ("gress-source", f"{source[0]}-{source[1]}-{record.offset}".encode()),
         ("gress-operator", dead.operator.encode()),
-        ("gress-time", moment.encode()),
+        ("gress-time", now),
         *_traced(record),
     ]
     return Message(record.key, record.value, headers)

@@ -118,44 +118,28 @@ class Decoder:
         self, records: Sequence[Record]
     ) -> tuple[list[Any], Sequence[Record], list[Rejected]]:
         """The good events as structs, their records, and the others with a code and a message."""
-        decode, max_bytes = self._decode, self.max_bytes
-        try:  # the way of all good batches: no bookkeeping per row
-            rows = [
-                decode(value)
-                if value is not None and value.isascii() and len(value) <= max_bytes
-                else self._checked(value)
-                for value in [record.value for record in records]
-            ]
-        except Exception:  # any fault of a row: go past it, and past all others
-            return self._around_faults(records)
-        return rows, records, []
-
-    def _around_faults(
-        self, records: Sequence[Record]
-    ) -> tuple[list[Any], list[Record], list[Rejected]]:
-        """The same, taken up again behind each bad event: the good ones cost no bookkeeping."""
-        decode, max_bytes = self._decode, self.max_bytes
+        values = [record.value for record in records]
+        decode: Callable[[Any], Any] = self._decode if self._sound(values) else self._checked
+        events = map(decode, values)
         rows: list[Any] = []
-        good: list[Record] = []
         rejected: list[Rejected] = []
-        begin = 0  # where the good events behind the last bad one begin
-        values = iter([record.value for record in records])
+        bad: list[int] = []  # their places among the records
         while True:
             try:
-                rows.extend(
-                    decode(value)
-                    if value is not None and value.isascii() and len(value) <= max_bytes
-                    else self._checked(value)
-                    for value in values
-                )
-            except Exception as error:  # what was taken before it stays; ``values`` is behind it
-                place = len(rows) + len(rejected)
-                rejected.append(_rejected(records[place], error))
-                good += records[begin:place]
-                begin = place + 1
+                rows.extend(events)
+            except Exception as error:  # what was taken before it stays; ``events`` is behind it
+                bad.append(len(rows) + len(bad))
+                rejected.append(_rejected(records[bad[-1]], error))
             else:
-                good += records[begin:]
-                return rows, good, rejected
+                return rows, _without(records, bad), rejected
+
+    def _sound(self, values: Sequence[Any]) -> bool:
+        """Whether no event needs a look at more than its JSON; asked of all at once, in C."""
+        try:
+            plain = all(map(bytes.isascii, values))
+        except TypeError:  # there is a record without a value
+            return False
+        return plain and max(map(len, values), default=0) <= self.max_bytes
 
     def _checked(self, value: bytes | None) -> Any:
         if value is None:
@@ -187,6 +171,16 @@ class _BadEventError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def _without(records: Sequence[Record], bad: Sequence[int]) -> Sequence[Record]:
+    """The records but for those at these places."""
+    if not bad:
+        return records
+    good: list[Record] = []
+    for begin, end in zip([0, *(place + 1 for place in bad)], [*bad, len(records)], strict=True):
+        good += records[begin:end]
+    return good
 
 
 def _rejected(record: Record, error: Exception) -> Rejected:
