@@ -1,4 +1,4 @@
-"""Batch: the records of one partition that are there now, as columns."""
+"""Batch: the records of a partition that are there now, as columns."""
 
 from __future__ import annotations
 
@@ -13,6 +13,22 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
+#: The ``partition`` of a joint batch.
+JOINT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where the rows of a joint batch came from: partition and offset of each."""
+
+    partitions: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+
+    def take(self, rows: Array) -> Origins:
+        """Those of the given rows."""
+        return Origins(self.partitions[rows], self.offsets[rows])
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows of one partition as read-only columns; it is never mutated (law 5).
@@ -20,6 +36,10 @@ class Batch:
     Row ``i`` came from the record at ``offsets[i]``. Column shapes are ``(n,)``, or ``(n, width)``
     for vectors. Column types and their missing values are those of
     :class:`gress_ml.schema.ColumnType`.
+
+    A joint batch holds rows of several partitions, for operators that are ``partition_free``: its
+    ``partition`` is ``JOINT``, its ``offsets`` number the rows, and ``origins`` says where each
+    came from.
     """
 
     topic: str
@@ -30,6 +50,7 @@ class Batch:
     columns: Mapping[str, Array] = field(default_factory=dict)
     #: Systems that were away while this batch was made, e.g. ``{"feature_store"}``.
     degraded: frozenset[str] = frozenset()
+    origins: Origins | None = None  # of a joint batch
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", MappingProxyType(self._sound(self.columns)))
@@ -56,6 +77,7 @@ class Batch:
         keys: Sequence[bytes | None],
         columns: dict[str, Array],
         degraded: frozenset[str] = frozenset(),
+        origins: Origins | None = None,
     ) -> Self:
         """A batch of columns that are known to be read-only and of one length: none is looked at.
 
@@ -70,6 +92,7 @@ class Batch:
         put(made, "keys", keys)
         put(made, "columns", MappingProxyType(columns))
         put(made, "degraded", degraded)
+        put(made, "origins", origins)
         return made
 
     @classmethod
@@ -118,6 +141,7 @@ class Batch:
             self.keys,
             self.copied_columns() | self._sound(columns),
             self.degraded,
+            self.origins,
         )
 
     def copied_columns(self) -> dict[str, Array]:
@@ -139,7 +163,16 @@ class Batch:
             event_time_ms=self.event_time_ms[index],
             keys=[self.keys[i] for i in index.tolist()],
             columns={name: column[index] for name, column in self.columns.items()},
+            origins=None if self.origins is None else self.origins.take(index),
         )
+
+
+def place_of(batch: Batch) -> tuple[int | Array, npt.NDArray[np.int64]]:
+    """Partition, one for all rows or one for each, and offset of the rows in the log."""
+    origins = batch.origins
+    if origins is None:
+        return batch.partition, batch.offsets
+    return origins.partitions, origins.offsets
 
 
 def concat(first: Batch, second: Batch) -> Batch:
@@ -154,4 +187,14 @@ def concat(first: Batch, second: Batch) -> Batch:
             for name, column in first.columns.items()
         },
         degraded=first.degraded | second.degraded,
+        origins=_joined(first.origins, second.origins),
+    )
+
+
+def _joined(first: Origins | None, second: Origins | None) -> Origins | None:
+    if first is None or second is None:
+        return None
+    return Origins(
+        np.concatenate([first.partitions, second.partitions]),
+        np.concatenate([first.offsets, second.offsets]),
     )

@@ -214,7 +214,7 @@ class Operator(ABC, Generic[C]):
 
     ``process(a + b)`` equals ``process(a)`` followed by ``process(b)``: how the stream happened to
     be cut into batches never shows in the result. Depth one: derive from this class only, share by
-    functions. One instance serves one partition.
+    functions. One instance serves one partition, and joint batches when it is ``partition_free``.
     """
 
     #: The name that a topology uses.
@@ -224,6 +224,9 @@ class Operator(ABC, Generic[C]):
     examples: ClassVar[Sequence[Example]] = ()
     #: Contract checks that do not hold here, each with its reason (see ``gress_ml.testing``).
     waivers: ClassVar[Mapping[str, str]] = {}
+    #: Whether rows of several partitions may come in one joint batch, where the operator has no
+    #: state: nothing depends on which partition a row is of, and nothing is written.
+    partition_free: ClassVar[bool] = False
 
     def __init__(self, config: C) -> None:
         """Store the configuration; no I/O here."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gress_ml.batch import Batch
+from gress_ml.batch import Batch, place_of
 from gress_ml.schema import Column, Columns, ColumnType, columns_of
 
 
@@ -19,19 +19,27 @@ class Special:
     values: Callable[[Batch], list[Any]]
 
 
-def _ids(prefix: str, offsets: list[int]) -> list[Any]:
-    return [f"{prefix}{offset}" for offset in offsets]
+def _ids(batch: Batch) -> list[Any]:
+    origins = batch.origins
+    if origins is None:
+        prefix = f"{batch.topic}-{batch.partition}-"  # made once per batch
+        return [f"{prefix}{offset}" for offset in batch.offsets.tolist()]
+    places = zip(origins.partitions.tolist(), origins.offsets.tolist(), strict=True)
+    return [f"{batch.topic}-{partition}-{offset}" for partition, offset in places]
+
+
+def _partitions(batch: Batch) -> list[Any]:
+    if batch.origins is None:
+        return [batch.partition] * len(batch)
+    return list(batch.origins.partitions.tolist())
 
 
 _ALL = (
     # the same id on every replay: readers drop duplicates by it
-    Special(
-        Column("decision_id", ColumnType.STRING),
-        lambda batch: _ids(f"{batch.topic}-{batch.partition}-", batch.offsets.tolist()),
-    ),
+    Special(Column("decision_id", ColumnType.STRING), _ids),
     Special(Column("event_time_ms", ColumnType.INT), lambda batch: batch.event_time_ms.tolist()),
-    Special(Column("offset", ColumnType.INT), lambda batch: batch.offsets.tolist()),
-    Special(Column("partition", ColumnType.INT), lambda batch: [batch.partition] * len(batch)),
+    Special(Column("offset", ColumnType.INT), lambda batch: place_of(batch)[1].tolist()),
+    Special(Column("partition", ColumnType.INT), _partitions),
     Special(Column("topic", ColumnType.STRING), lambda batch: [batch.topic] * len(batch)),
     # the systems that were away while the batch was made
     Special(

@@ -16,10 +16,10 @@ from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.kafka.transport import CommitRefusedError
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.afterwards import Afterwards
-from gress_ml.engine.calls import Calls
-from gress_ml.engine.driving import Answers, drive
+from gress_ml.engine.driving import Answers
 from gress_ml.engine.effects import Effects
 from gress_ml.engine.history import History
+from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable, SnapshotError, StoreUnavailable
 from gress_ml.metrics import (
     CHECKPOINT_DURATION,
@@ -52,12 +52,12 @@ class Shell:
 
     topology: str
     clock: Clock
-    calls: Calls
     outlets: Outlets
     features: FeatureStore
     snapshots: SnapshotStore
     metrics: PrometheusMetrics
     afterwards: Afterwards
+    together: Together
     history: History | None = None
     publisher: ModelPublisher | None = None  # None: models are not published
 
@@ -92,11 +92,17 @@ class PartitionRunner:
         self._waiting: dict[str, Step] = {}  # to be swapped in before the next batch
         self._untold = plan.uses  # whose decisions the history does not know yet
         self._log = log.bind(topic=partition[0], partition=partition[1])
+        shell.together.enter(self)
 
     @property
     def busy(self) -> bool:
         """Whether a batch is being decided, or waits to be."""
         return self._deciding or self.task.queued > 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a batch waits and none is being decided."""
+        return not self._deciding and self.task.queued > 0
 
     # --- told from outside ------------------------------------------------------------------------
 
@@ -129,6 +135,7 @@ class PartitionRunner:
         for background in self._background:
             background.cancel()
         self._stop_alarm()
+        self._shell.together.leave(self)
         for step in self._waiting.values():
             step.operator.close()
         self._shell.afterwards.drop({self.partition})
@@ -207,10 +214,9 @@ class PartitionRunner:
         self._untold = ()
 
     async def _decide(self, batch: RunBatch) -> Result:
-        flow = self.plan.run(*self.partition, batch.records)
         # what is looked up flows into outputs, never into state: a replay does without
         fetch = _no_answers if batch.replay else self._effects.fetch
-        return await drive(flow, self._shell.calls.run, fetch)
+        return await self._shell.together.decide(self, batch.records, fetch)
 
     def _settled(self, batch: RunBatch, settled: asyncio.Future[Any]) -> None:
         if not settled.cancelled() and settled.exception() is None:

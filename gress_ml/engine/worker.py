@@ -35,6 +35,7 @@ from gress_ml.engine.http import HttpServer
 from gress_ml.engine.partition import Shell
 from gress_ml.engine.reloading import Reloader
 from gress_ml.engine.stores import Stores
+from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable
 from gress_ml.experiments.published import EXPERIMENTS_TOPIC, experiment_switch
 from gress_ml.metrics import CONSUMER_LAG
@@ -236,7 +237,7 @@ class Worker:
         return Shell(
             topology=self.topology.name,
             clock=self._clock,
-            calls=Calls(self._clock, self.metrics),
+            together=Together(Calls(self._clock, self.metrics).run),
             outlets=self._outlets(),
             features=self._stores.features,
             snapshots=self._stores.snapshots,

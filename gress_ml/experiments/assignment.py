@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from gress_ml.batch import Array, Batch
+from gress_ml.batch import Array, Batch, place_of
 from gress_ml.experiments.buckets import Indices, by_event, by_fnv, by_key, by_turn, salt_of
 from gress_ml.experiments.split import BUCKETS, Split
 
@@ -66,8 +66,7 @@ class Assigner:
         shares = self._shares(split)
         if self._strategy not in KEYED:
             draw = by_event if self._strategy == "random" else by_turn
-            place = (batch.topic, batch.partition, batch.offsets)
-            arms = split.owners[draw(self._salt, *place)].astype(np.intp)
+            arms = split.owners[draw(self._salt, batch.topic, *place_of(batch))].astype(np.intp)
             return Assignment(arms, shares[arms], None)
         assert keys is not None
         known, missing = _without_missing(keys)
@@ -90,8 +89,10 @@ class Assigner:
         if self._missing == "default_arm":
             arms[missing], propensity[missing] = self._default_arm, 1.0
             return
-        offsets = batch.offsets[missing]
-        drawn = split.owners[by_event(self._salt, batch.topic, batch.partition, offsets)]
+        partition, offsets = place_of(batch)
+        if not isinstance(partition, int):
+            partition = partition[missing]
+        drawn = split.owners[by_event(self._salt, batch.topic, partition, offsets[missing])]
         arms[missing] = drawn
         propensity[missing] = _shares(split.owners, split)[drawn]
 

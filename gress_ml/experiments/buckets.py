@@ -36,20 +36,29 @@ def by_key(salt: np.uint64, keys: Sequence[bytes]) -> Indices:
     return _below(_mixed(hashed ^ salt))
 
 
-def by_event(salt: np.uint64, topic: str, partition: int, offsets: Array) -> Indices:
+def by_event(salt: np.uint64, topic: str, partition: int | Array, offsets: Array) -> Indices:
     """Chance by the event's identity: a replay draws the same."""
-    start = _mixed(np.array([salt ^ salt_of(f"{topic}-{partition}")]))
+    start = _start(salt, topic, partition)
     return _below(_mixed(start + offsets.astype(np.uint64) * _GOLDEN))
 
 
-def by_turn(salt: np.uint64, topic: str, partition: int, offsets: Array) -> Indices:
+def by_turn(salt: np.uint64, topic: str, partition: int | Array, offsets: Array) -> Indices:
     """Evenly in turn: among any events that follow each other, shares are nearly exact.
 
     Steps of the golden ratio around a circle, which no regular pattern of events can meet
     (Fibonacci hashing: Knuth, The Art of Computer Programming 3, 6.4).
     """
-    start = _mixed(np.array([salt ^ salt_of(f"{topic}-{partition}")]))
+    start = _start(salt, topic, partition)
     return _below(start + offsets.astype(np.uint64) * _GOLDEN)
+
+
+def _start(salt: np.uint64, topic: str, partition: int | Array) -> Words:
+    """Where the numbers of a partition begin: one for all rows, or one for each."""
+    if isinstance(partition, int):
+        return _mixed(np.array([salt ^ salt_of(f"{topic}-{partition}")]))
+    numbers, which = np.unique(partition, return_inverse=True)
+    starts = [salt ^ salt_of(f"{topic}-{number}") for number in numbers.tolist()]
+    return _mixed(np.array(starts, np.uint64))[which]
 
 
 def by_fnv(keys: Sequence[bytes]) -> Indices:

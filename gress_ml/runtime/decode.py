@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from operator import attrgetter
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gress_ml.batch import Array, Batch
+from gress_ml.batch import Array, Batch, Origins
 from gress_ml.errors import SchemaError
 from gress_ml.operator import Rejected
 from gress_ml.record import Record, Unreadable
@@ -84,20 +85,36 @@ class Decoder:
         self._always_timed = any(f.name == schema.event_time and not f.nullable for f in fields)
 
     def decode(
-        self, topic: str, partition: int, records: Sequence[Record]
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[Record],
+        origins: Origins | None = None,
     ) -> tuple[Batch, list[Rejected]]:
-        """The good rows as a batch, in order, and the others with a code and a message."""
-        rows, good, rejected = self.parse(records)
+        """The good rows as a batch, in order, and the others with a code and a message.
+
+        With ``origins`` the batch is a joint one, whose rows are numbered.
+        """
+        rows, faults = self._parse(records)
+        bad = [fault.offset for fault in faults]
+        good = _without(records, bad)
         columns = self._columns(rows)
+        if origins is None:
+            offsets = np.fromiter([record.offset for record in good], np.int64, len(good))
+            faults = [replace(fault, offset=records[fault.offset].offset) for fault in faults]
+        else:
+            offsets = np.delete(np.arange(len(records)), bad)
+            origins = origins.take(offsets) if bad else origins
         batch = Batch.proven(
             topic,
             partition,
-            offsets=np.fromiter([record.offset for record in good], np.int64, len(good)),
+            offsets=offsets,
             event_time_ms=self._event_time(columns, good),
             keys=[record.key for record in good],
             columns=columns,
+            origins=origins,
         )
-        return batch, rejected
+        return batch, faults
 
     def _columns(self, rows: list[Any]) -> dict[str, Array]:
         names = self._names
@@ -114,24 +131,21 @@ class Decoder:
             columns.update(zip(float_names, matrix, strict=True))
         return columns
 
-    def parse(
-        self, records: Sequence[Record]
-    ) -> tuple[list[Any], Sequence[Record], list[Rejected]]:
-        """The good events as structs, their records, and the others with a code and a message."""
+    def _parse(self, records: Sequence[Record]) -> tuple[list[Any], list[Rejected]]:
+        """The good events as structs, and what is wrong with the others, by their places."""
         values = [record.value for record in records]
         decode: Callable[[Any], Any] = self._decode if self._sound(values) else self._checked
         events = map(decode, values)
         rows: list[Any] = []
-        rejected: list[Rejected] = []
-        bad: list[int] = []  # their places among the records
+        faults: list[Rejected] = []
         while True:
             try:
                 rows.extend(events)
             except Exception as error:  # what was taken before it stays; ``events`` is behind it
-                bad.append(len(rows) + len(bad))
-                rejected.append(_rejected(records[bad[-1]], error))
+                place = len(rows) + len(faults)
+                faults.append(_fault(place, records[place], error))
             else:
-                return rows, _without(records, bad), rejected
+                return rows, faults
 
     def _sound(self, values: Sequence[Any]) -> bool:
         """Whether no event needs a look at more than its JSON; asked of all at once, in C."""
@@ -183,11 +197,11 @@ def _without(records: Sequence[Record], bad: Sequence[int]) -> Sequence[Record]:
     return good
 
 
-def _rejected(record: Record, error: Exception) -> Rejected:
+def _fault(place: int, record: Record, error: Exception) -> Rejected:
     """Why a record was refused. Raises the error again where it says nothing of the record."""
     # asked last: to look whether a record is of a protocol takes longer than to decode it
     if record.value is None and isinstance(record, Unreadable):
-        return Rejected(record.offset, "unreadable", record.reason)
+        return Rejected(place, "unreadable", record.reason)
     match error:
         case _BadEventError():
             code, message = error.code, error.message
@@ -200,7 +214,7 @@ def _rejected(record: Record, error: Exception) -> Rejected:
             code, message = "too_deep", "nested too deeply to be decoded"
         case _:
             raise error
-    return Rejected(record.offset, code, message)
+    return Rejected(place, code, message)
 
 
 def _validation_code(message: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gress_ml.batch import Array, Batch, concat
+from gress_ml.batch import Array, Batch, Origins, concat
 from gress_ml.bundle import ModelUse, Publication
 from gress_ml.errors import OperatorError
 from gress_ml.metrics import Measure
@@ -132,15 +132,30 @@ class Plan:
         self.decoder = decoder
         self.steps = tuple(steps)
         self.routes = tuple(routes)
+        #: The models that the steps use.
+        self.uses = _uses(steps)
         self.stateful = any(step.operator.snapshot() is not None for step in steps)
+        #: Whether rows of several partitions may be decided in one joint batch.
+        self.partition_free = not self.stateful and all(s.operator.partition_free for s in steps)
         wishes = (step.operator.checkpoint for step in steps)
         #: The learners among the steps, and how they want their checkpoints.
         self.checkpoints: tuple[Checkpoint, ...] = tuple(wish for wish in wishes if wish)
 
-    def run(self, topic: str, partition: int, records: Sequence[Record]) -> Flow:
+    def run(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[Record],
+        origins: Origins | None = None,
+    ) -> Flow:
         """Decide these records. Drive it with ``send`` until it returns its Result."""
-        batch, rejected = self.decoder.decode(topic, partition, records)
-        offsets = batch.offsets if not rejected else np.array([r.offset for r in records], np.int64)
+        batch, rejected = self.decoder.decode(topic, partition, records, origins)
+        if not rejected:
+            offsets = batch.offsets
+        elif origins is None:
+            offsets = np.array([record.offset for record in records], np.int64)
+        else:
+            offsets = np.arange(len(records))
         result = Result()
         if rejected:
             _bury(result, offsets, "decode", rejected)
@@ -190,11 +205,6 @@ class Plan:
             if step.name in saved:
                 step.operator.restore(Snapshot(*saved[step.name]))
 
-    @property
-    def uses(self) -> tuple[ModelUse, ...]:
-        """The models that the steps use."""
-        return tuple(dict.fromkeys(use for step in self.steps for use in step.uses))
-
     def replace(self, steps: Mapping[str, Step]) -> None:
         """Put these in the place of the steps of their names, all at once, between two batches.
 
@@ -207,6 +217,7 @@ class Plan:
             if state is not None:
                 steps[step.name].operator.restore(state)
         self.steps = tuple(steps.get(step.name, step) for step in self.steps)
+        self.uses = _uses(self.steps)
         for step in old:
             step.operator.close()
 
@@ -214,6 +225,10 @@ class Plan:
         """Close every operator."""
         for step in self.steps:
             step.operator.close()
+
+
+def _uses(steps: Sequence[Step]) -> tuple[ModelUse, ...]:
+    return tuple(dict.fromkeys(use for step in steps for use in step.uses))
 
 
 def _process(step: Step, batch: Batch) -> Generator[Wish, Any, Output]:

@@ -6,14 +6,15 @@ import copy
 import gc
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gress_ml.batch import Array, Batch
+from gress_ml.batch import JOINT, Array, Batch, Origins, concat
 from gress_ml.operator import Later, Operator, Output, in_one_go
 from gress_ml.schema import MISSING_TIME, Columns, ColumnType
-from gress_ml.testing.effect import alike, assert_same, effect_of
+from gress_ml.testing.effect import Effect, alike, assert_same, effect_of
 from gress_ml.testing.harness import run_batch
 from gress_ml.testing.purity import watched
 from gress_ml.testing.rows import rows_of
@@ -93,6 +94,40 @@ def split_invariant(subject: Subject) -> None:
         assert_same(parts, whole, f"cut before row {at}")
     singles = [batch.take(np.array([row])) for row in range(len(batch))]
     assert_same(effect_of(subject.run_parts(singles)), whole, "row by row")
+
+
+def joint_if_partition_free(subject: Subject) -> None:
+    """A joint batch gives what its parts give, where that is ``partition_free`` without state."""
+    operator = subject.fresh()
+    stateful = operator.snapshot() is not None
+    operator.close()
+    batch = subject.batch()
+    if stateful or not operator.partition_free or not len(batch):
+        return
+    numbers = {offset: row for row, offset in enumerate(batch.offsets.tolist())}
+    for at in range(1, len(batch)):
+        first, second = cut(batch, at)
+        second = replace(second, partition=first.partition + 1)
+        apart = effect_of([subject.run(first), subject.run(second)])
+        joint = effect_of([subject.run(_joined(first, second))])
+        assert_same(joint, _numbered(apart, numbers), f"joint, cut before row {at}")
+
+
+def _joined(first: Batch, second: Batch) -> Batch:
+    both = concat(first, second)
+    partitions = [first.partition] * len(first) + [second.partition] * len(second)
+    origins = Origins(np.array(partitions, np.int64), both.offsets)
+    return replace(both, partition=JOINT, offsets=np.arange(len(both)), origins=origins)
+
+
+def _numbered(effect: Effect, numbers: Mapping[int, int]) -> Effect:
+    """The same, with the rows called by their numbers in the joint batch."""
+    return replace(
+        effect,
+        offsets=[numbers[offset] for offset in effect.offsets],
+        rejected=sorted((numbers[at], code, why) for at, code, why in effect.rejected),
+        sides={name: _numbered(side, numbers) for name, side in effect.sides.items()},
+    )
 
 
 def later_work_may_be_cut(subject: Subject) -> None:
@@ -226,6 +261,7 @@ def _with_only(batch: Batch, columns: Mapping[str, Array]) -> Batch:
         batch.keys,
         columns,
         batch.degraded,
+        batch.origins,
     )
 
 

@@ -223,6 +223,7 @@ class AbTest(Operator[AbTestConfig]):
 
     name: ClassVar[str] = "ab_test"
     Config: ClassVar[type[OperatorConfig]] = AbTestConfig
+    partition_free: ClassVar[bool] = True
     examples: ClassVar[Sequence[Example]] = (
         Example(
             title="Seven of ten users with one model, three with another, and both in the shadow",

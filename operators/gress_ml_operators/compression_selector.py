@@ -169,6 +169,7 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
 
     name: ClassVar[str] = "compression_selector"
     Config: ClassVar[type[OperatorConfig]] = CompressionSelectorConfig
+    partition_free: ClassVar[bool] = True
 
     def __init__(self, config: CompressionSelectorConfig) -> None:
         super().__init__(config)

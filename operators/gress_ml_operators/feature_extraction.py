@@ -147,6 +147,7 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
 
     name: ClassVar[str] = "feature_extraction"
     Config: ClassVar[type[OperatorConfig]] = FeatureExtractionConfig
+    partition_free: ClassVar[bool] = True
 
     _features: FeatureSet
     _state: FeatureState

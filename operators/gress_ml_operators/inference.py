@@ -75,6 +75,7 @@ class Inference(Operator[InferenceConfig]):
 
     name: ClassVar[str] = "inference"
     Config: ClassVar[type[OperatorConfig]] = InferenceConfig
+    partition_free: ClassVar[bool] = True
     examples: ClassVar[Sequence[Example]] = (
         Example(
             title="A class per row, from an ensemble of trees and a network",

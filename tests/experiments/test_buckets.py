@@ -42,6 +42,20 @@ def test_the_bucket_of_an_event_does_not_depend_on_its_company(
         assert all(0 <= one < BUCKETS for one in whole)
 
 
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**62)), max_size=20))
+def test_events_of_several_partitions_draw_together_what_they_draw_apart(
+    places: list[tuple[int, int]],
+) -> None:
+    partitions = np.array([partition for partition, _ in places], np.int64)
+    offsets = np.array([offset for _, offset in places], np.int64)
+    for draw in (by_event, by_turn):
+        apart = [
+            int(draw(SALT, "t", partition, np.array([offset], np.int64))[0])
+            for partition, offset in places
+        ]
+        assert draw(SALT, "t", partitions, offsets).tolist() == apart
+
+
 @pytest.mark.parametrize("salt", ["one", "two", ""])
 def test_ids_that_follow_a_pattern_fill_the_buckets_evenly(salt: str) -> None:
     counts = np.bincount(by_key(salt_of(salt), IDS) // 100, minlength=100)

@@ -24,7 +24,7 @@ from gress_ml.operator import (
 )
 from gress_ml.record import FileRecord
 from gress_ml.runtime.decode import Decoder
-from gress_ml.runtime.plan import Call, Fetch, Plan, Result, Route, Step
+from gress_ml.runtime.plan import Call, Fetch, Flow, Plan, Result, Route, Step
 from gress_ml.schema import Column, Columns, ColumnType, EventSchema, Field, columns_of
 
 SEEN = Metric("seen_total", Kind.COUNTER, "Rows seen.")
@@ -203,9 +203,20 @@ def away(fetch: Fetch) -> Sequence[None]:
     return [None] * len(fetch.lookups)
 
 
-def drive(plan: Plan, records: Sequence[FileRecord], answer: Answer = away) -> Result:
+def drive(
+    plan: Plan,
+    records: Sequence[FileRecord],
+    answer: Answer = away,
+    *,
+    topic: str = "in",
+    partition: int = 0,
+) -> Result:
     """Run a batch through a plan as the shell does."""
-    flow = plan.run("in", 0, records)
+    return drive_flow(plan.run(topic, partition, records), answer)
+
+
+def drive_flow(flow: Flow, answer: Answer = away) -> Result:
+    """Run a flow to its end as the shell does."""
     reply: Any = None
     error: Exception | None = None
     while True:

@@ -386,6 +386,25 @@ class NoExamples(Total):
     examples = ()
 
 
+class ByPartition(Total):
+    """Says that partitions make no difference, and adds their number."""
+
+    partition_free: ClassVar = True
+
+    def process(self, batch: Batch) -> Output:
+        good = np.isfinite(batch["x"]) & (np.abs(batch["x"]) < 1e9)
+        kept = batch.take(good)
+        bad = batch.offsets[~good].tolist()
+        totals = np.full(len(kept), float(batch.partition))
+        return Output(
+            kept.with_columns({"total": totals}),
+            [Rejected(offset, "missing_value", "x has no value") for offset in bad],
+        )
+
+    def snapshot(self) -> Snapshot | None:
+        return None
+
+
 BROKEN = [
     (WrongExample, "example_holds"),
     (Mutates, "input_not_mutated"),
@@ -393,6 +412,7 @@ BROKEN = [
     (Keeps, "input_not_kept"),
     (Chance, "deterministic"),
     (PerBatch, "split_invariant"),
+    (ByPartition, "joint_if_partition_free"),
     (CountsLater, "later_work_may_be_cut"),
     (FailsOnNothing, "empty_batch"),
     (Drops, "row_origin_preserved"),

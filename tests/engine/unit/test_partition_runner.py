@@ -20,6 +20,7 @@ from gress_ml.batch import Batch
 from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.partition import PartitionRunner, Shell
+from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
 from gress_ml.metrics import COMMITS, EVENTS
 from gress_ml.operator import BatchPolicy, Operator, OperatorConfig, Output, Snapshot
@@ -124,7 +125,7 @@ class World:
         shell = Shell(
             topology="t",
             clock=clock,
-            calls=Calls(clock, self.metrics),
+            together=Together(Calls(clock, self.metrics).run),
             outlets=None,  # type: ignore[arg-type] # the outlet is given
             features=MemoryFeatures(clock),
             snapshots=self.snapshots,

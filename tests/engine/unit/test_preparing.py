@@ -16,6 +16,7 @@ from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import Engine
 from gress_ml.engine.partition import Shell
+from gress_ml.engine.together import Together
 from gress_ml.registry import Registry
 from gress_ml.topology.load import load_topology
 
@@ -51,7 +52,7 @@ def engine(registry: Registry) -> Engine:
     shell = Shell(
         topology="t",
         clock=clock,
-        calls=Calls(clock, metrics),
+        together=Together(Calls(clock, metrics).run),
         outlets=Outlets(),
         features=MemoryFeatures(clock),
         snapshots=MemorySnapshots(),

@@ -1,0 +1,112 @@
+"""``python -m benchmarks.joint``: what it brings to decide small batches of partitions together.
+
+The flagship's plan in one process, without Kafka: each of some partitions has a few records at the
+same moment, decided partition by partition and in one call, in turn. CPU times of the process, so
+the ratios hold on a noisy machine too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.contenders import TOPOLOGY
+from benchmarks.machine import describe_machine
+from benchmarks.report import show_machine
+from benchmarks.transfers import make_templates
+from gress_ml.adapters.clock import SystemClock
+from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.calls import Calls
+from gress_ml.engine.driving import Answers
+from gress_ml.engine.planning import build_plan
+from gress_ml.engine.stores import open_models
+from gress_ml.engine.together import MOST_ROWS, Together
+from gress_ml.operator import Lookup
+from gress_ml.record import FileRecord
+from gress_ml.runtime.plan import Plan
+from gress_ml.topology.load import load_topology
+
+_PARTITIONS = (2, 4, 16)
+_ROWS = (1, 4, 16, 64)
+_TURNS = 200
+_ROUNDS = 7
+_NO_DEADLINE = {"inference_timeout_ms": 0.0}
+
+
+@dataclass(eq=False)
+class Member:
+    """A partition that has a batch now."""
+
+    partition: tuple[str, int]
+    plan: Plan
+    ready: bool = True
+
+
+def _members(count: int) -> list[Member]:
+    topology = load_topology(TOPOLOGY, open_models)
+    models = open_models(topology.settings.ml, topology.settings.project)
+    plans = [build_plan(topology, topology.inputs["transfers"], models) for _ in range(count)]
+    for plan in plans:  # no deadline: on a busy machine both ways would be held to it
+        for step in plan.steps:
+            if step.operator.deadline_s is not None:
+                step.operator.config = step.operator.config.model_copy(update=_NO_DEADLINE)
+    return [Member(("dwcp.transfers", number), plan) for number, plan in enumerate(plans)]
+
+
+async def _no_rows(lookups: Sequence[Lookup]) -> Answers:
+    raise AssertionError("the transfers bring their history, so nothing is looked up")
+
+
+async def _round(members: Sequence[Member], rows: int, *, joint: bool) -> float:
+    """µs of CPU per event."""
+    calls = Calls(SystemClock(), PrometheusMetrics(), cores=1)
+    together = Together(calls.run)
+    for member in members:
+        member.ready = joint  # when nobody else is ready, each decides alone
+        together.enter(member)
+    templates = make_templates(rows)
+    records = [FileRecord(at, one.body(at), one.key) for at, one in enumerate(templates)]
+    started = time.process_time()
+    for _ in range(_TURNS):
+        await asyncio.gather(*(together.decide(each, records, _no_rows) for each in members))
+    return (time.process_time() - started) / (_TURNS * rows * len(members)) * 1e6
+
+
+async def _measure(table: Table) -> None:
+    for count in _PARTITIONS:
+        members = _members(count)
+        for rows in _ROWS:
+            found: dict[bool, list[float]] = {False: [], True: []}
+            for number in range(_ROUNDS + 1):
+                for joint in (False, True) if number % 2 else (True, False):
+                    spent = await _round(members, rows, joint=joint)
+                    if number:  # the first round warms up
+                        found[joint].append(spent)
+            apart, together = (statistics.median(found[joint]) for joint in (False, True))
+            ratio = statistics.median(
+                one / other for one, other in zip(found[True], found[False], strict=True)
+            )
+            table.add_row(str(count), str(rows), f"{apart:.1f}", f"{together:.1f}", f"{ratio:.2f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    console = Console()
+    show_machine(console, describe_machine())
+    table = Table(title=f"µs of CPU per event; joint batches of at most {MOST_ROWS} rows")
+    for column in ("partitions", "rows of each", "apart", "together", "ratio"):
+        table.add_column(column, justify="right")
+    gc.disable()
+    asyncio.run(_measure(table))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
