@@ -114,6 +114,7 @@ class LinkState:
     rtt_ms: float
     jitter_ms: float
     loss: float
+    congestion_control: CongestionControl = DEFAULT_CONTROL  # of the agents at its ends
 
 
 def link_profile(name: str) -> LinkProfile:
@@ -170,4 +171,5 @@ class Link:
             rtt_ms=kind.rtt_ms * queue * float(shake[0]),
             jitter_ms=kind.jitter_ms * queue * float(shake[1]),
             loss=min(0.5, kind.loss * worse * queue * float(shake[2])),
+            congestion_control=kind.congestion_control,
         )

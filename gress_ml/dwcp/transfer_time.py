@@ -11,16 +11,15 @@ What it is made of, and where each part comes from, is in ``congestion`` (what l
 - The connection is open: an agent keeps one for a session. A new one takes one round trip more.
 - The last byte needs half a round trip to arrive.
 
+``python -m benchmarks.links`` holds the model against kernel TCP; docs/link-model.md has the table.
 """
 
 from __future__ import annotations
 
 from gress_ml.dwcp.congestion import (
-    DEFAULT_CONTROL,
     LEAST_RTT_MS,
     MSS_BYTES,
     PACKET_BYTES,
-    CongestionControl,
     stream_limit_mbps,
 )
 from gress_ml.dwcp.fitted import FITTED, Fitted
@@ -34,19 +33,14 @@ DEFAULT_CPU_PRICE = 0.1
 _MOST_LOSS = 0.9  # a link that loses more is as good as down
 
 
-def rate_mbps(link: LinkState, streams: int, control: CongestionControl = DEFAULT_CONTROL) -> float:
+def rate_mbps(link: LinkState, streams: int) -> float:
     """The payload that ``streams`` streams carry together once up to speed, in Mbit/s."""
     payload = link.bandwidth_available_mbps * MSS_BYTES / PACKET_BYTES
-    return min(payload, streams * stream_limit_mbps(link.rtt_ms, link.loss, control))
+    limit = stream_limit_mbps(link.rtt_ms, link.loss, link.congestion_control)
+    return min(payload, streams * limit)
 
 
-def transfer_ms(
-    size: int,
-    link: LinkState,
-    streams: int,
-    control: CongestionControl = DEFAULT_CONTROL,
-    fitted: Fitted = FITTED,
-) -> float:
+def transfer_ms(size: int, link: LinkState, streams: int, fitted: Fitted = FITTED) -> float:
     """Milliseconds from the first byte sent to the last byte received, in the median.
 
     Raises ValueError for a negative size or less than one stream.
@@ -64,7 +58,7 @@ def transfer_ms(
         fitted=fitted,
     )
     packets = size / MSS_BYTES / streams / (1.0 - loss)
-    return rtt_ms / 2.0 + stream_ms(stream, packets, control)
+    return rtt_ms / 2.0 + stream_ms(stream, packets, link.congestion_control)
 
 
 def cost(total_ms: float, cpu_ms: float, cpu_price: float = DEFAULT_CPU_PRICE) -> float:
