@@ -1,9 +1,10 @@
 """``python -m benchmarks.links [--quick | --stored] [--lanes N] [--write]``: model and kernel TCP.
 
 Measures the grid over emulated links between network namespaces, and prints the model beside it.
-What is measured goes to ``build/links.jsonl`` at once; a later run takes it up from there, and
-``--afresh`` does not. ``--write`` stores the table and puts the figures into the documentation.
-Where namespaces cannot be made, the stored table is compared instead.
+What is measured goes to ``build/links.jsonl`` at once, and a later run takes it up from there,
+unless ``--afresh``. ``--write`` stores the table and puts the figures into the documentation; with
+``--stored`` only the model's figures are new. Where namespaces cannot be made, the stored table is
+compared instead.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from benchmarks.links.compare import link_model_median_error
 from benchmarks.links.grid import Cell, cells, few_cells
 from benchmarks.links.lane import Lane
 from benchmarks.links.namespaces import ROOT, NoNamespacesError, require_namespaces
-from benchmarks.links.report import sheets
+from benchmarks.links.report import filled, sheets
 from benchmarks.links.survey import survey
 from benchmarks.links.table import STORED, Row, Table, read_table, sorted_rows, write_table
 from benchmarks.machine import describe_machine
-from benchmarks.scaling.document import with_figures
 
 PROGRESS = ROOT / "build" / "links.jsonl"
 PAGE = ROOT / "docs" / "link-model.md"
@@ -39,12 +39,8 @@ console = Console(width=None if os.isatty(1) else 160)
 def main() -> None:
     """Measure and compare, or say why only the stored table is compared."""
     arguments = _arguments()
-    if arguments.stored:
-        _show(read_table())
-        return
     try:
-        require_namespaces()
-        table = _measured(arguments)
+        table = read_table() if arguments.stored else _measured(arguments)
     except NoNamespacesError as error:
         console.print(f"[bold]Nothing is measured here:[/bold] {error}.", highlight=False)
         console.print(f"What follows is the table stored in {STORED.relative_to(ROOT)}.")
@@ -59,6 +55,7 @@ def main() -> None:
 
 
 def _measured(arguments: argparse.Namespace) -> Table:
+    require_namespaces()
     chosen, left_out = _runnable(few_cells() if arguments.quick else cells())
     if left_out:
         names = ", ".join(sorted(left_out))
@@ -112,8 +109,7 @@ def _show(table: Table) -> None:
 
 def _write(table: Table) -> None:
     write_table(table)
-    figures = {sheet.name: sheet.markdown() for sheet in sheets(table)}
-    PAGE.write_text(with_figures(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), table), encoding="utf-8")
     console.print(f"written: {STORED.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}")
 
 
@@ -126,8 +122,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--afresh", action="store_true", help="forget what is measured already")
     parser.add_argument("--write", action="store_true", help="store the table, fill the page")
     arguments = parser.parse_args()
-    if arguments.write and (arguments.quick or arguments.stored):
-        parser.error("--write needs the whole grid: leave out --quick and --stored")
+    if arguments.write and arguments.quick:
+        parser.error("--write needs the whole grid: leave out --quick")
     if arguments.lanes < 1:
         parser.error("--lanes: expected at least 1")
     return arguments

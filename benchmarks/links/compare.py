@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, median, quantiles
 
 from benchmarks.links.grid import Cell, is_typical
@@ -81,6 +81,33 @@ GROUPS: dict[str, Callable[[Cell], str]] = {
 def mean_error(rows: Iterable[Row], fitted: Fitted = FITTED) -> float:
     """The mean absolute relative error, which feels what the median does not."""
     return mean(abs(error_of(row, fitted)) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How many times as fast four streams are as one, in one kind of transfer."""
+
+    cell: Cell  # of one stream
+    measured: float
+    modelled: float
+
+
+def gains(rows: Iterable[Row]) -> list[Gain]:
+    """The gain wherever both were measured: what a choice between profiles rests on."""
+    found = {row.cell: row for row in rows}
+    pairs = [
+        (row, found[four])
+        for cell, row in found.items()
+        if cell.streams == 1 and (four := replace(cell, streams=4)) in found
+    ]
+    return [
+        Gain(
+            one.cell,
+            measured=one.median_ms / four.median_ms,
+            modelled=model_ms(one.cell) / model_ms(four.cell),
+        )
+        for one, four in pairs
+    ]
 
 
 def errors(rows: Iterable[Row], group: Callable[[Cell], str]) -> list[Error]:

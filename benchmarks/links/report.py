@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from statistics import median
 
-from benchmarks.links.compare import GROUPS, Error, error_of, errors, mean_error, model_ms
+from benchmarks.links.compare import (
+    GROUPS,
+    Error,
+    Gain,
+    error_of,
+    errors,
+    gains,
+    mean_error,
+    model_ms,
+)
 from benchmarks.links.grid import SIZES, Cell
 from benchmarks.links.table import Row, Table
+from benchmarks.scaling.document import with_figures
 from benchmarks.sheet import Sheet
 from gress_ml.dwcp.fitted import FITTED
 
@@ -17,12 +28,18 @@ _FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5)
 
 
 def sheets(table: Table) -> Iterator[Sheet]:
-    """Machine, errors by group, what the fitted numbers are worth, the worst cells, all cells."""
+    """Machine, errors by group, gains by streams, fitted numbers, the worst cells, all cells."""
     yield Sheet("machine", "machine", ("", ""), table.machine, (0, 1))
     yield _summary(table.rows)
+    yield _gains(table.rows)
     yield _fit(table.rows)
     yield _worst(table.rows)
     yield _all(table.rows)
+
+
+def filled(page: str, table: Table) -> str:
+    """The page with the figures of the table."""
+    return with_figures(page, {sheet.name: sheet.markdown() for sheet in sheets(table)})
 
 
 def _summary(rows: Sequence[Row]) -> Sheet:
@@ -43,6 +60,31 @@ def _error(error: Error) -> Sequence[str]:
         f"{error.p90:.1%}",
         f"{error.bias:+.1%}",
     )
+
+
+def _gains(rows: Sequence[Row]) -> Sheet:
+    """Transfers on links of 10 ms and more, by how much four streams really gain."""
+    kinds: dict[tuple[str, int], list[Gain]] = defaultdict(list)
+    for gain in gains(rows):
+        if gain.cell.rtt_ms >= 10.0:
+            kinds[gain.cell.congestion_control, gain.cell.size].append(gain)
+    found = [
+        (
+            f"{control}, {_size(size)}",
+            str(len(those)),
+            *(f"{figure:.2f}" for figure in _least_median_most(those)),
+            f"{median(gain.modelled for gain in those):.2f}",
+            f"{median(abs(gain.modelled / gain.measured - 1.0) for gain in those):.1%}",
+        )
+        for (control, size), those in kinds.items()
+    ]
+    headings = ("transfers", "cells", "least", "median", "most", "model, median", "median error")
+    return Sheet("gains", "how many times as fast four streams are as one", headings, found)
+
+
+def _least_median_most(those: Sequence[Gain]) -> tuple[float, float, float]:
+    measured = [gain.measured for gain in those]
+    return min(measured), median(measured), max(measured)
 
 
 def _fit(rows: Sequence[Row]) -> Sheet:

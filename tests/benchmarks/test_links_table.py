@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.links.compare import errors, link_model_median_error, mean_error
+from benchmarks.links.compare import errors, gains, link_model_median_error, mean_error
 from benchmarks.links.grid import CONGESTION_CONTROLS, SIZES, STREAMS, Cell, cells, is_typical
-from benchmarks.links.report import sheets
+from benchmarks.links.namespaces import ROOT
+from benchmarks.links.report import filled, sheets
 from benchmarks.links.survey import CHANCE, MOST, STEADY, settled
 from benchmarks.links.table import Row, Table, read_table, write_table
 from gress_ml.dwcp.fitted import FITTED
@@ -60,6 +62,15 @@ def test_the_model_holds_for_each_control_number_of_streams_and_size(
     assert found[str((name, streams, size))] <= MOST_ERROR
 
 
+def test_the_model_knows_what_streams_gain(table: Table) -> None:
+    found = gains(table.rows)
+    assert len(found) == len(table.rows) / 2
+    assert median(abs(gain.modelled / gain.measured - 1) for gain in found) <= MOST_ERROR
+    large = [gain for gain in found if gain.measured > 2]  # where the choice matters
+    assert len(large) > 20
+    assert median(abs(gain.modelled / gain.measured - 1) for gain in large) <= MOST_ERROR
+
+
 def test_fitted_numbers_are_not_worse_than_their_neighbours(table: Table) -> None:
     fitted_on = [measured for measured in table.rows if not measured.cell.held_out]
     taken = mean_error(fitted_on)
@@ -99,10 +110,16 @@ def test_what_is_stored_is_read_again(table: Table, tmp_path: Path) -> None:
 
 def test_every_table_of_the_report_shows_every_cell(table: Table) -> None:
     found = {sheet.name: sheet for sheet in sheets(table)}
-    assert list(found) == ["machine", "summary", "fit", "worst", "cells"]
+    assert list(found) == ["machine", "summary", "gains", "fit", "worst", "cells"]
     shown = sum(figure != "" for line in found["cells"].rows for figure in line[1:])
     assert shown == len(table.rows)
     assert found["summary"].rows[0][:2] == ("all cells", str(len(table.rows)))
+
+
+def test_the_page_shows_the_stored_table_beside_the_model_as_it_is(table: Table) -> None:
+    """Where it does not: ``make links LINKS_ARGS='--stored --write'``."""
+    page = (ROOT / "docs" / "link-model.md").read_text(encoding="utf-8")
+    assert filled(page, table) == page
 
 
 @given(st.lists(st.floats(1, 100), min_size=1), st.lists(st.floats(1, 100), min_size=1))
