@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install java run test lint format bench bench-quick scaling fuzz chaos audit constraints clean
+.PHONY: help install java run test lint format bench bench-quick scaling links fuzz chaos audit constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench-quick: install java ## The same in short, to see that it works
 
 scaling: install java ## Measure what an event costs as things grow: SCALING_ARGS='--quick --write'
 	$(BIN)/python -m benchmarks.scaling $(SCALING_ARGS)
+
+links: install ## Hold the link model against kernel TCP: LINKS_ARGS='--quick'
+	$(BIN)/python -m benchmarks.links $(LINKS_ARGS)
 
 fuzz: install ## Try odd input on every door: FUZZ_ARGS='--seconds 60 --target topologies'
 	$(BIN)/python -m fuzz $(FUZZ_ARGS)

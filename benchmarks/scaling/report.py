@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.scaling.case import TOLERANCE
 from benchmarks.scaling.group import LARGEST_RECORD
 from benchmarks.scaling.plan import Load, Plan, costs_of, largest_group
 from benchmarks.scaling.results import AxisResult, Level, Results
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A table. The columns ``words`` are text; all others are numbers."""
-
-    name: str  # of its place in the documentation
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    words: Sequence[int] = (0,)
-
-    def show(self, console: Console) -> None:
-        table = Table(title=self.title)
-        for number, heading in enumerate(self.headings):
-            table.add_column(heading, justify="left" if number in self.words else "right")
-        for row in self.rows:
-            table.add_row(*row)
-        console.print(table)
-
-    def markdown(self) -> str:
-        ruler = ["---" if n in self.words else "---:" for n in range(len(self.headings))]
-        lines = [self.headings, ruler, *self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+from benchmarks.sheet import Sheet
 
 
 def sheets(results: Results) -> Iterator[Sheet]:

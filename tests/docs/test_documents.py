@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,12 @@ def test_topology_of_the_readme_is_the_one_that_is_tested() -> None:
 # --- commands -------------------------------------------------------------------------------------
 
 
+@cache
 def commands() -> Mapping[str, Any]:
     """The commands of ``gress``; a group has ``commands`` of its own."""
-    found: Mapping[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    return found
+    group: Any = typer.main.get_command(app)
+    context = typer.Context(group)
+    return {name: group.get_command(context, name) for name in group.list_commands(context)}
 
 
 def targets() -> set[str]:
