@@ -35,7 +35,7 @@ from gress_ml.topology.load import load_topology
 
 _PARTITIONS = (2, 4, 16)
 _ROWS = (1, 4, 16, 64)
-_TURNS = 200
+_EVENTS = 2_000  # of a round
 _ROUNDS = 7
 _NO_DEADLINE = {"inference_timeout_ms": 0.0}
 
@@ -73,10 +73,12 @@ async def _round(members: Sequence[Member], rows: int, *, joint: bool) -> float:
         together.enter(member)
     templates = make_templates(rows)
     records = [FileRecord(at, one.body(at), one.key) for at, one in enumerate(templates)]
+    at_once = rows * len(members)
+    turns = max(_EVENTS // at_once, 10)
     started = time.process_time()
-    for _ in range(_TURNS):
+    for _ in range(turns):
         await asyncio.gather(*(together.decide(each, records, _no_rows) for each in members))
-    return (time.process_time() - started) / (_TURNS * rows * len(members)) * 1e6
+    return (time.process_time() - started) / (turns * at_once) * 1e6
 
 
 async def _measure(table: Table) -> None:
