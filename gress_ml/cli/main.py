@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from gress_ml.cli import dev, experiment, models
+from gress_ml.cli import dataset, dev, experiment, models
 from gress_ml.cli.agent import agent
 from gress_ml.cli.check import check
 from gress_ml.cli.demo import demo
@@ -33,6 +33,7 @@ for command in (demo, new, worker, agent, check, test, replay, graph, schema, do
     app.command()(command)
 app.add_typer(models.app, name="models")
 app.add_typer(experiment.app, name="experiment")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(dev.app, name="dev")
 
 

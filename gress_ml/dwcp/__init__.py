@@ -3,5 +3,6 @@
 Reading order: ``events`` (the messages), ``profiles`` and ``rules`` (what can be decided),
 ``measure`` and ``codecs`` (what bytes are like and what compressing them does), ``links`` and
 ``transfer_time`` (the network), ``history`` (what past transfers taught), ``agent`` (a program
-that moves files and asks the selector), ``dataset`` and ``training`` (where the model comes from).
+that moves files and asks the selector), ``corpus`` and ``dataset`` (real payloads, measured and
+labelled), ``training`` (where the model comes from).
 """

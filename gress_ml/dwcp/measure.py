@@ -107,4 +107,5 @@ def _shingles_at(data: bytes, shift: int) -> npt.NDArray[np.uint64]:
     for at in range(_SHINGLE_WORDS):
         mixed = (mixed ^ words[at : at + windows]) * _MULTIPLIERS[at]
         mixed ^= mixed >> np.uint64(29)
-    return mixed[mixed >> np.uint64(58) == 0]
+    chosen: npt.NDArray[np.uint64] = mixed[mixed >> np.uint64(58) == 0]
+    return chosen

@@ -121,7 +121,7 @@ def describe(
         "rtt_ms": round(link.rtt_ms, 4),
         "jitter_ms": round(link.jitter_ms, 4),
         "packet_loss": round(link.loss, 9),
-        **asdict(traits),
+        **{name: getattr(traits, name) for name in Traits.__slots__},
         "cpu_usage": round(host.cpu_usage, 2),
         "cpu_cores": host.cores,
         "memory_available_mb": round(host.memory_available_mb, 1),

@@ -39,6 +39,10 @@ class Volume:
             self.image[block * PAGE : (block + 1) * PAGE] = piece.ljust(PAGE, b"\0")
         self._blocks[name] = blocks
 
+    def blocks(self, name: str) -> list[int]:
+        """The numbers of the file's blocks, in their order; none for no such file."""
+        return list(self._blocks.get(name, ()))
+
     def remove(self, name: str) -> None:
         """The file's blocks are free."""
         self._free += reversed(self._blocks.pop(name, []))

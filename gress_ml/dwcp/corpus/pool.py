@@ -113,7 +113,8 @@ class Pool:
         """
         known = [one for one in self.lineages.get(kind, ()) if len(one.paths) >= versions]
         fitting = [one for one in known if one.size <= max(4 * size, 1 << 16)] or known
-        picked, have = [], 0
+        picked: list[Lineage] = []
+        have = 0
         for at in rng.permutation(len(fitting)).tolist():
             if have >= size:
                 break

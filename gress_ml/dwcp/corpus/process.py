@@ -61,7 +61,8 @@ def _mappings(pid: int) -> list[tuple[int, int]]:
 
 def _present(table: int, start: int, end: int) -> npt.NDArray[np.bool_]:
     entries = os.pread(table, 8 * ((end - start) // PAGE), 8 * (start // PAGE))
-    return (np.frombuffer(entries, np.uint64) & _PRESENT) != 0
+    present: npt.NDArray[np.bool_] = (np.frombuffer(entries, np.uint64) & _PRESENT) != 0
+    return present
 
 
 def _runs(present: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -52,7 +52,7 @@ def arrays(random: Random, size: int, files: list[str]) -> Iterator[None]:
     import numpy as np
 
     rng = np.random.default_rng(random.randrange(2**32))
-    held = [
+    held: list[Any] = [
         rng.normal(size=size // 32),
         rng.integers(0, 1000, size // 32),
         np.zeros(size // 64),

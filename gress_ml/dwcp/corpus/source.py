@@ -47,9 +47,9 @@ def versions_of(
     the times in logs.
     """
     rng = np.random.default_rng(tuple(seed))
-    made = kind.make(Wish(pool, rng, max(sizes), max(states)))
+    made = (state for state in kind.make(Wish(pool, rng, max(sizes), max(states))) if state)
     first = next(made, None)
-    if not first:
+    if first is None:
         return
     second = next(made, None)
     cutter = np.random.default_rng((*seed, 1))

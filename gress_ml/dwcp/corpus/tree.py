@@ -70,15 +70,14 @@ class Tree:
 def states_of(
     tree: Tree, count: int, pack: Callable[[Mapping[str, bytes]], bytes]
 ) -> Iterator[bytes]:
-    """The tree as ``pack`` writes it, and again after each change; ends when nothing changes."""
+    """The tree as ``pack`` writes it, and again after each change; at most ``count`` states."""
     if not tree.files:
         return
     share = float(tree.rng.beta(1.0, 4.0))
     yield pack(tree.files)
     for _ in range(count - 1):
-        if not tree.step(share):
-            return
-        yield pack(tree.files)
+        if tree.step(share):
+            yield pack(tree.files)
 
 
 def tar(files: Mapping[str, bytes]) -> bytes:

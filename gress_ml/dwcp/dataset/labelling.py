@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import nan
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from gress_ml.dwcp.codecs import Encoded, Work
-from gress_ml.dwcp.dataset.columns import arm_column
+from gress_ml.dwcp.dataset.columns import ARM_FIELDS, arm_column
 from gress_ml.dwcp.dataset.fleet import Vm, fleet
 from gress_ml.dwcp.dataset.noise import Noise
 from gress_ml.dwcp.dataset.recipe import Labelling
@@ -25,6 +26,10 @@ from gress_ml.dwcp.links import LINKS, REGIONS, Link
 from gress_ml.dwcp.profiles import ALGORITHMS, AMST, HDE
 from gress_ml.dwcp.transfers import Arm, Message, Place, Traits, a_moment_later, arm_of, describe
 from gress_ml.features.keys import SEPARATOR
+
+# Faster than dataclasses.asdict, which copies deeply: this is done for every row.
+_values = attrgetter(*ARM_FIELDS)
+_ARM_COLUMNS = {name: [arm_column(name, field) for field in ARM_FIELDS] for name in ALGORITHMS}
 
 #: ``observed`` of a transfer on which all arms were run.
 ALL = "all"
@@ -141,9 +146,9 @@ def _arms(
 
 def _columns(arms: Mapping[str, Arm]) -> Message:
     return {
-        arm_column(name, field): value
-        for name, arm in arms.items()
-        for field, value in asdict(arm).items()
+        column: value
+        for name, columns in _ARM_COLUMNS.items()
+        for column, value in zip(columns, _values(arms[name]), strict=True)
     }
 
 
@@ -183,7 +188,9 @@ class _Past:
         ran = arms if observed == ALL else {observed: arms[observed]}
         ratio = payload.baseline_ratio if observed == ALL else nan
         seen = observation(
-            payload.traits.payload_size, {name: asdict(arm) for name, arm in ran.items()}, ratio
+            payload.traits.payload_size,
+            {name: dict(zip(ARM_FIELDS, _values(arm), strict=True)) for name, arm in ran.items()},
+            ratio,
         )
         self._coming.append((time_ms + int(arms[used].total_ms) + 1, key, seen))
 

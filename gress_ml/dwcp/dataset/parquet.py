@@ -22,7 +22,7 @@ class DatasetError(GressError):
     """A data set cannot be built or read as it is."""
 
 
-def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+def write_columns(path: Path, columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> None:
     """The declared columns in their order; a float that is NaN is null. Whole or not at all."""
     arrow = _library("pyarrow")
     arrays = [

@@ -54,7 +54,8 @@ class Dataset:
     @property
     def label(self) -> npt.NDArray[np.intp]:
         """Position in ALGORITHMS of the cheapest arm."""
-        return self.arms("cost").argmin(axis=1)
+        cheapest: npt.NDArray[np.intp] = self.arms("cost").argmin(axis=1)
+        return cheapest
 
     def take(self, rows: npt.ArrayLike) -> Dataset:
         """The rows at these positions, or where this mask is true."""
