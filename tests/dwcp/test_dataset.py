@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sysconfig
 from collections import defaultdict
 from dataclasses import replace
@@ -106,6 +107,17 @@ def test_what_is_measured_is_not_measured_again(folder: Path, pool: Pool, worker
 def test_a_folder_of_another_recipe_is_refused(folder: Path, pool: Pool) -> None:
     with pytest.raises(DatasetError, match=r"another recipe \(seed, pieces differ\)"):
         measure(folder, replace(TINY, seed=3, pieces=9), pool=pool)
+
+
+def test_a_folder_of_a_machine_that_lacked_something_is_refused(
+    folder: Path, pool: Pool, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "recipe.json"
+    begun = orjson.loads(path.read_bytes())
+    path.write_bytes(orjson.dumps({**begun, "lacking": {"media/png": "no encoder"}}))
+    with pytest.raises(DatasetError, match="media/png"):
+        measure(tmp_path / "copy", TINY, pool=pool)
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
@@ -316,9 +328,18 @@ def test_a_sample_holds_whole_vms_of_every_cohort(folder: Path, tmp_path: Path) 
         assert (sample["vm_id"] == vm).sum() == (data["vm_id"] == vm).sum()
 
 
-def test_the_shares_of_the_labels_are_shown(folder: Path) -> None:
-    shown = CliRunner().invoke(app, ["dataset", "show", str(folder)])
-    assert shown.exit_code == 0
+def test_the_commands_label_show_and_sample(folder: Path, tmp_path: Path) -> None:
+    copy, sample = tmp_path / "copy", tmp_path / "sample.parquet"
+    shutil.copytree(folder, copy)
+    (copy / "transfers.parquet").unlink()
+    run = CliRunner().invoke
+    labelled = run(app, ["dataset", "label", str(copy), "--rows", "100"])
+    assert labelled.exit_code == 0, labelled.output
+    sampled = run(app, ["dataset", "sample", str(sample), "--folder", str(copy), "--rows", "50"])
+    assert sampled.exit_code == 0, sampled.output
+    assert 0 < len(read(sample)) <= 50 < 100 <= len(read(copy))
+    shown = run(app, ["dataset", "show", str(copy)])
+    assert shown.exit_code == 0, shown.output
     for name in (*LINKS, "vm_disk", "noise floor"):
         assert name in shown.output
 

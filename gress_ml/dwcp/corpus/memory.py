@@ -25,6 +25,8 @@ from gress_ml.dwcp.payloads import SOURCE, TEXT, VM_MEMORY
 
 _FILES = 200  # that a program may read
 _PATIENCE_S = 60.0
+# Runs a command in the background, tells its process id, and ends it when nobody listens any more.
+_GUARD = '"$@" >/dev/null 2>&1 & echo $!; read _; kill $!; wait $!'
 
 
 @lru_cache
@@ -115,17 +117,25 @@ def _redis(wish: Wish) -> Iterator[bytes]:
 
 @contextmanager
 def _server(folder: str) -> Iterator[tuple[int, Redis]]:
+    """A server's process id and a client; it ends with the block, or with us."""
     socket = str(Path(folder, "redis.sock"))
     command = [_redis_binary() or "redis-server", "--port", "0", "--unixsocket", socket]
     with subprocess.Popen(  # noqa: S603 - the binary of the wheel or of the system
-        [*command, "--save", "", "--dir", folder], stdout=subprocess.DEVNULL
-    ) as process:
+        ["/bin/sh", "-c", _GUARD, "guard", *command, "--save", "", "--dir", folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as guard:
+        assert guard.stdin
+        assert guard.stdout
+        pid = int(guard.stdout.readline())
         try:
             client = Redis(unix_socket_path=socket)
             _await(client)
-            yield process.pid, client
+            yield pid, client
         finally:
-            process.kill()
+            guard.stdin.close()
+            guard.wait(_PATIENCE_S)
 
 
 def _await(client: Redis) -> None:

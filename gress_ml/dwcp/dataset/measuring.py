@@ -5,9 +5,9 @@ A part is written whole or not at all, so a build that was killed goes on where 
 
 from __future__ import annotations
 
-import _thread
 import hashlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -94,12 +94,18 @@ def recipe_of(folder: Path) -> dict[str, Any]:
 
 def _same_recipe(folder: Path, recipe: Recipe, pool: Pool | None) -> None:
     path = folder / _RECIPE
+    _, lacking = kinds_here()
     if not path.exists():
-        _, lacking = kinds_here()
         (folder / _POOL).write_bytes((pool or Pool.of_this_machine()).to_json())
         about = {"recipe": asdict(recipe), "lacking": lacking, "machine": machine()}
         _write_whole(path, orjson.dumps(about, option=orjson.OPT_INDENT_2))
-    known = recipe_of(folder)["recipe"]
+    begun = recipe_of(folder)
+    if begun["lacking"] != lacking:
+        raise DatasetError(
+            f"{folder}: was begun where {begun['lacking'] or 'nothing'} was lacking, here it is "
+            f"{lacking or 'nothing'}; go on there, or choose another folder"
+        )
+    known = begun["recipe"]
     if known != asdict(recipe):
         differing = [name for name, value in asdict(recipe).items() if known.get(name) != value]
         raise DatasetError(
@@ -157,10 +163,10 @@ def _begin(folder: str) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A worker whose parent was killed ends, and what it has started with it."""
+    """A worker whose parent was killed ends; what it has started ends with its standard input."""
     while os.getppid() == parent:
         time.sleep(1.0)
-    _thread.interrupt_main()
+    os.kill(os.getpid(), signal.SIGKILL)  # nothing gentler ends a pool's process in its work
 
 
 def _measure_by_worker(folder: Path, recipe: Recipe, source_id: str) -> int:

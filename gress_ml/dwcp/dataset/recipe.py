@@ -61,7 +61,7 @@ class Recipe:
 
 
 SMALL = Recipe(
-    sources=180, cohorts=10, pieces=3, median_bytes=24 << 10, sigma=1.4, most_bytes=1 << 20
+    sources=90, cohorts=10, pieces=3, median_bytes=24 << 10, sigma=1.4, most_bytes=1 << 20
 )
 FULL = Recipe()
 
