@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from enum import StrEnum
+from math import expm1
 from pathlib import Path
 from typing import Annotated
 
@@ -120,6 +121,11 @@ def show(folder: Folder = _DEFAULT_FOLDER) -> None:
     for by in ("link_type", "payload_class"):
         _out().print(_shares(data, by))
     _out().print(_noise(data))
+    for name, found in data.manifest["noise_floor"]["cpu_spread"].items():
+        _out().print(
+            f"CPU time of {name} measured again: half differ by less than "
+            f"{_factor(found['median'])}, nine of ten by less than {_factor(found['p90'])}"
+        )
 
 
 @app.command()
@@ -144,9 +150,9 @@ def _shares(data: Dataset, by: str) -> Table:
 
 
 def _noise(data: Dataset) -> Table:
-    floor = dict(data.manifest["noise_floor"])
+    floor = data.manifest["noise_floor"]
     table = Table(
-        title=f"noise floor: {floor.pop('payloads')} payloads measured twice",
+        title=f"noise floor: {floor['payloads']:,} payloads measured twice",
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -154,10 +160,15 @@ def _noise(data: Dataset) -> Table:
     table.add_column("link_type")
     for name in ("transfers", "labels that change", "regret", "mean regret"):
         table.add_column(name, justify="right")
-    for name, found in floor.items():
+    for name, found in floor["labels"].items():
         figures = (found["labels_changed"], found["regret"], found["mean_regret"])
         table.add_row(name, f"{found['transfers']:,}", *(f"{100 * one:.2f} %" for one in figures))
     return table
+
+
+def _factor(logarithm: float) -> str:
+    """How much larger the larger one is, in percent."""
+    return f"{100 * expm1(logarithm):.0f} %"
 
 
 def _out() -> Console:

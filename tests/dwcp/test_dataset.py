@@ -5,7 +5,7 @@ import sysconfig
 from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
-from math import nan
+from math import isnan, log, nan
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from gress_ml.dwcp.dataset.build import shares, write_labelled, write_sample
 from gress_ml.dwcp.dataset.columns import ARM_FIELDS, COLUMNS, markdown
 from gress_ml.dwcp.dataset.labelling import Measured, label
 from gress_ml.dwcp.dataset.measuring import Progress, measure, measurements
-from gress_ml.dwcp.dataset.noise import Noise
+from gress_ml.dwcp.dataset.noise import Noise, spread
 from gress_ml.dwcp.dataset.recipe import Labelling, Recipe, planned
 from gress_ml.dwcp.events import HISTORY_FIELDS, OUTCOME, TRANSFER
 from gress_ml.dwcp.history import DEFAULT_ALPHA, History, observation
@@ -264,6 +264,11 @@ def test_noise_of_known_costs() -> None:
     assert found["dc"]["regret"] == pytest.approx(0.5)
     assert found["all"]["regret"] == pytest.approx(4 / 3 - 1)
     assert found["all"]["mean_regret"] == pytest.approx(0.25)
+
+
+def test_spread_of_known_times() -> None:
+    assert spread([(1.0, 1.0), (2.0, 1.0), (0.0, 1.0)])["median"] == pytest.approx(log(2) / 2)
+    assert isnan(spread([])["p90"])
 
 
 # --- reading --------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ CHANGED_SHARE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One payload: piece ``object`` of a source in its ``number``-th version, and the one before.
+    """One payload: a piece of a source in its ``number``-th version, and the version before.
 
     A piece that did not change is not sent again: it gives no version.
     """

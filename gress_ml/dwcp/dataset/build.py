@@ -16,6 +16,7 @@ from gress_ml.dwcp.dataset.columns import COLUMNS
 from gress_ml.dwcp.dataset.labelling import Measured, label
 from gress_ml.dwcp.dataset.machine import machine
 from gress_ml.dwcp.dataset.measuring import Row, measurements, recipe_of
+from gress_ml.dwcp.dataset.noise import spread
 from gress_ml.dwcp.dataset.parquet import write_columns, write_rows
 from gress_ml.dwcp.dataset.reader import MANIFEST, PAYLOADS, TRANSFERS, Dataset, read
 from gress_ml.dwcp.dataset.recipe import Labelling
@@ -43,7 +44,11 @@ def write_labelled(folder: Path, labelling: Labelling) -> Mapping[str, Any]:
         "columns": [column.name for column in COLUMNS],
         "sha256": {name: _sha256(folder / name) for name in (TRANSFERS, PAYLOADS)},
         "labelling": asdict(labelling),
-        "noise_floor": {"payloads": sum("again" in row for row in rows), **noise.summary()},
+        "noise_floor": {
+            "payloads": sum("again" in row for row in rows),
+            "cpu_spread": {name: _spread(rows, name) for name in ALGORITHMS},
+            "labels": noise.summary(),
+        },
         **begun,
         "labelled_on": machine(),
     }
@@ -91,6 +96,16 @@ def _some_vms(data: Dataset, rows: int) -> Sequence[str]:
             chosen.append(str(vms[at]))
             have += int(counts[at])
     return chosen
+
+
+def _spread(rows: Sequence[Row], algorithm: str) -> Mapping[str, float]:
+    """Of compression: what of it can be told from one measurement."""
+    both = [
+        tuple(row[which][algorithm]["compress"]["cpu_ms"] for which in ("arms", "again"))
+        for row in rows
+        if "again" in row
+    ]
+    return spread([(first, second) for first, second in both])
 
 
 def _flat(row: Row) -> Row:

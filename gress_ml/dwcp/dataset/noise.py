@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log, nan
 from typing import Any
+
+import numpy as np
 
 from gress_ml.dwcp.profiles import ALGORITHMS
 from gress_ml.dwcp.transfers import Arm
+
+
+def spread(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """How far the second of two measured times is from the first: ``|ln(second / first)|``.
+
+    Half of the pairs differ by no more than ``median``, nine of ten by no more than ``p90``. Pairs
+    with a time of 0 are left out; no pairs at all give NaN.
+    """
+    found = [abs(log(second / first)) for first, second in pairs if first > 0 and second > 0]
+    halves = np.quantile(found, [0.5, 0.9]).tolist() if found else [nan, nan]
+    return dict(zip(("median", "p90"), halves, strict=True))
 
 
 @dataclass(slots=True)
