@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import orjson
+import pyarrow.parquet as parquet
 import pytest
 from typer.testing import CliRunner
 
@@ -321,6 +322,15 @@ def test_the_manifest_says_what_is_in_the_folder(folder: Path, data: Dataset) ->
     assert data.manifest["payloads"] == len(measurements(folder))
     assert data.manifest["recipe"]["cohorts"] == 2
     assert data.manifest["noise_floor"]["payloads"] > 0
+
+
+def test_every_payload_version_is_listed_with_its_hash_and_its_times(folder: Path) -> None:
+    table = parquet.read_table(folder / "payloads.parquet")
+    rows = measurements(folder)
+    assert table["sha256"].to_pylist() == [row["sha256"] for row in rows]
+    assert table["hde_compress_cpu_ms"].null_count == 0
+    twice = sum("again" in row for row in rows)
+    assert len(rows) - table["again_hde_compress_cpu_ms"].null_count == twice > 0
 
 
 def test_a_sample_holds_whole_vms_of_every_cohort(folder: Path, tmp_path: Path) -> None:

@@ -37,8 +37,10 @@ def write_columns(path: Path, columns: Mapping[str, Sequence[Any] | npt.NDArray[
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows of any shape, one column per name, in the same manner."""
-    _write(path, _library("pyarrow").Table.from_pylist(list(rows)))
+    """Rows of any shape, one column per name that any of them has, in the same manner."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    _write(path, _library("pyarrow").table(columns))
 
 
 def read_columns(path: Path, names: Collection[str] | None = None) -> dict[str, npt.NDArray[Any]]:
