@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install java run test lint format bench bench-quick scaling links fuzz chaos audit constraints clean
+.PHONY: help install java run test lint format bench bench-quick scaling links fuzz chaos dataset dataset-full audit constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ fuzz: install ## Try odd input on every door: FUZZ_ARGS='--seconds 60 --target t
 
 chaos: install java ## Storms of a hundred blows under load, judged: CHAOS_ARGS='--scenario kill'
 	$(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
+
+dataset: install ## Measure and label a small data set of transfers, in minutes, in build/dataset-small
+	$(BIN)/gress dataset build build/dataset-small --size small $(DATASET_ARGS)
+
+dataset-full: install ## The full one, most of an hour; goes on where it was: DATASET_ARGS='--workers 2'
+	$(BIN)/gress dataset build build/dataset $(DATASET_ARGS)
 
 audit: install ## Check dependencies: pins, licences and, where pip-audit is, known vulnerabilities
 	@$(BIN)/python deploy/audit.py

@@ -37,7 +37,7 @@ PIP_AUDIT_S = 300.0
 PERMISSIVE = frozenset(
     {
         *("0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT"),
-        *("MIT-0", "PSF-2.0", "Zlib"),
+        *("MIT-0", "MIT-CMU", "PSF-2.0", "Zlib"),
     }
 )
 #: Copyleft that ends at the library's own files: to be used unchanged, and not to be copied into

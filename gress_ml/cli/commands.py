@@ -26,6 +26,7 @@ COMMANDS = {
     "schema": ("schema", "schema"),
     "docs": ("docs", "docs"),
     "switch": ("switch", "switch"),
+    "dataset": ("dataset", "app"),
     "train": ("train", "train"),
     "models": ("models", "app"),
     "experiment": ("experiment", "app"),

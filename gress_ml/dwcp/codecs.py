@@ -1,15 +1,16 @@
 """Codecs: really compress, send nothing, really decompress, check the bytes, say what it cost.
 
-Times are CPU times of the threads that worked: what the work takes on an otherwise idle core. So a
-busy machine does not blur them; ``hosts`` says what they become on a host with other work.
+Times are CPU times: what the work takes on an otherwise idle core. So a busy machine does not blur
+them; ``hosts`` says what they become on a host with other work. Wall times are noted beside them
+and used for nothing. Pieces for parallel streams are worked on one after another, each timed alone.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import median
 
 import lz4.frame
 import numpy as np
@@ -22,6 +23,8 @@ from gress_ml.dwcp.profiles import Profile
 MAX_LEVEL, BASELINE_LEVEL = 19, 3
 #: Block of the delta hit rate, in bytes.
 DELTA_BLOCK = 256
+#: Work that takes less CPU time than this is short: one run of it says too little.
+SHORT_MS = 20.0
 
 _LEAST_WINDOW_LOG, _MOST_WINDOW_LOG = 16, 27
 
@@ -31,37 +34,48 @@ class CodecError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """What one profile did with one payload.
+class Work:
+    """One direction over all streams, in milliseconds."""
 
-    ``compress_ms`` and ``decompress_ms`` are those of the slowest stream, ``cpu_ms`` is the sum
-    over streams and both ends. ``delta_hit_rate`` is in percent, 0 without a baseline.
-    """
+    cpu_ms: float  # sum over streams
+    slowest_ms: float  # CPU time of the slowest stream
+    wall_ms: float  # as it happened here, one stream after another
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What one profile did with one payload. ``delta_hit_rate`` in percent, 0 without baseline."""
 
     bytes_sent: int
-    compress_ms: float
-    decompress_ms: float
-    cpu_ms: float
+    compress: Work
+    decompress: Work
     delta_hit_rate: float = 0.0
+    verified_bytes: int = 0  # compared after the round trip
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU time over streams and both ends."""
+        return self.compress.cpu_ms + self.decompress.cpu_ms
 
 
-def run(profile: Profile, data: bytes, baseline: bytes | None = None) -> Encoded:
+def run(profile: Profile, data: bytes, baseline: bytes | None = None, repeats: int = 1) -> Encoded:
     """Compress by the profile, decompress, compare. Raises CodecError when bytes differ.
 
-    ``baseline`` is the version that the receiver holds; only a ``delta`` profile uses it.
+    ``baseline`` is the version that the receiver holds; only a ``delta`` profile uses it. With
+    ``repeats`` above 1 work of less than ``SHORT_MS`` is done that often and the median counts.
     """
     known = baseline if profile.delta and baseline else None
     pieces = split(data, profile.streams)
-    there = _timed(profile.codec, "compress", pieces, known)
-    back = _timed(profile.codec, "decompress", there.pieces, known)
+    there = _timed(profile.codec, "compress", pieces, known, repeats)
+    back = _timed(profile.codec, "decompress", there.pieces, known, repeats)
     if b"".join(back.pieces) != data:
         raise CodecError(f"{profile.codec} gave other bytes back than it got ({len(data)} bytes)")
     return Encoded(
         bytes_sent=sum(map(len, there.pieces)),
-        compress_ms=there.slowest_ms,
-        decompress_ms=back.slowest_ms,
-        cpu_ms=there.cpu_ms + back.cpu_ms,
+        compress=there.work,
+        decompress=back.work,
         delta_hit_rate=delta_hit_rate(data, known) if known else 0.0,
+        verified_bytes=len(data),
     )
 
 
@@ -81,7 +95,7 @@ def delta_hit_rate(data: bytes, baseline: bytes) -> float:
 
 def baseline_ratio(data: bytes) -> float:
     """Bytes in per byte out of plain zstd-3, the yardstick that history records."""
-    return max(1, len(data)) / len(zstandard.ZstdCompressor(level=BASELINE_LEVEL).compress(data))
+    return max(1, len(data)) / len(_zstd_3(data, None))
 
 
 # --- one piece ------------------------------------------------------------------------------------
@@ -130,6 +144,14 @@ def _raw(data: bytes, baseline: bytes | None) -> bytes:
     return data
 
 
+def _zstd_3(data: bytes, baseline: bytes | None) -> bytes:
+    return zstandard.ZstdCompressor(level=BASELINE_LEVEL).compress(data)
+
+
+def _unzstd_3(packed: bytes, baseline: bytes | None) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(packed)
+
+
 Step = Callable[[bytes, bytes | None], bytes]
 
 _STEPS: dict[tuple[str, str], Step] = {
@@ -139,6 +161,8 @@ _STEPS: dict[tuple[str, str], Step] = {
     ("lz4", "decompress"): _unlz4,
     ("raw", "compress"): _raw,
     ("raw", "decompress"): _raw,
+    ("zstd-3", "compress"): _zstd_3,
+    ("zstd-3", "decompress"): _unzstd_3,
 }
 
 # --- all pieces, timed ----------------------------------------------------------------------------
@@ -147,24 +171,29 @@ _STEPS: dict[tuple[str, str], Step] = {
 @dataclass(frozen=True, slots=True)
 class _Timed:
     pieces: list[bytes]
-    slowest_ms: float
-    cpu_ms: float
+    work: Work
 
 
-def _timed(codec: str, direction: str, pieces: Sequence[bytes], baseline: bytes | None) -> _Timed:
+def _timed(
+    codec: str, direction: str, pieces: Sequence[bytes], baseline: bytes | None, repeats: int
+) -> _Timed:
     step = _STEPS.get((codec, direction))
     if step is None:
         raise ValueError(f"no codec {codec!r}: there are {sorted({c for c, _ in _STEPS})}")
+    made: list[bytes] = []
+    cpu: list[float] = []
+    wall: list[float] = []
+    for piece in pieces:
+        runs = [_once(step, piece, baseline)]
+        while len(runs) < repeats and runs[0][1] < SHORT_MS:
+            runs.append(_once(step, piece, baseline))
+        made.append(runs[0][0])
+        cpu.append(median(spent for _, spent, _ in runs))
+        wall.append(median(spent for _, _, spent in runs))
+    return _Timed(made, Work(sum(cpu), max(cpu), sum(wall)))
 
-    def one(piece: bytes) -> tuple[bytes, float]:
-        start = time.thread_time_ns()
-        made = step(piece, baseline)
-        return made, (time.thread_time_ns() - start) / 1e6
 
-    if len(pieces) == 1:
-        done = [one(pieces[0])]
-    else:
-        with ThreadPoolExecutor(len(pieces)) as pool:
-            done = list(pool.map(one, pieces))
-    times = [spent for _, spent in done]
-    return _Timed([made for made, _ in done], max(times), sum(times))
+def _once(step: Step, piece: bytes, baseline: bytes | None) -> tuple[bytes, float, float]:
+    wall, cpu = time.perf_counter_ns(), time.thread_time_ns()
+    made = step(piece, baseline)
+    return made, (time.thread_time_ns() - cpu) / 1e6, (time.perf_counter_ns() - wall) / 1e6

@@ -116,7 +116,7 @@ TRANSFER = EventSchema(
             "payload_type",
             _STRING,
             default=UNKNOWN,
-            description="What the bytes are, such as vm_memory, text or binary.",
+            description="What the bytes are, such as vm_memory, database or binary.",
         ),
         Field(
             "entropy_estimate",
@@ -134,7 +134,19 @@ TRANSFER = EventSchema(
             default=False,
             description="Whether the receiver holds a previous version.",
         ),
+        _percent(
+            "baseline_similarity",
+            "Share of a sample of the payload that the previous version has too, at any offset.",
+        ),
         _percent("cpu_usage", "CPU in use on the sender."),
+        Field(
+            "cpu_cores",
+            _INT,
+            default=1,
+            minimum=1,
+            maximum=4096,
+            description="Cores of the sender.",
+        ),
         Field(
             "memory_available_mb",
             _FLOAT,

@@ -1,7 +1,7 @@
 """Transfers: the messages that come of moving bytes, as pure functions.
 
-What is known before (:func:`describe`), what one profile did (:func:`run_arm`), what is reported
-after (:func:`outcome_of`). Agent and training use the same code.
+What is known before (:func:`traits_of`, :func:`describe`), what one profile did (:func:`run_arm`),
+what is reported after (:func:`outcome_of`). Agent and data set use the same code.
 """
 
 from __future__ import annotations
@@ -29,6 +29,19 @@ class Payload:
     kind: str
     data: bytes
     baseline: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an agent knows of a payload before it compresses anything; units as in the event."""
+
+    payload_size: int
+    payload_type: str
+    entropy_estimate: float
+    repetition_score: float
+    compressibility_score: float
+    has_baseline: bool
+    baseline_similarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,22 @@ def a_moment_later(place: Place, rng: np.random.Generator) -> Place:
     )
 
 
+def traits_of(payload: Payload) -> Traits:
+    """Look at the bytes, cheaply."""
+    data, baseline = payload.data, payload.baseline
+    return Traits(
+        payload_size=len(data),
+        payload_type=payload.kind,
+        entropy_estimate=round(measure.entropy(data), 4),
+        repetition_score=round(measure.repetition_score(data), 3),
+        compressibility_score=round(measure.compressibility_score(data), 4),
+        has_baseline=baseline is not None,
+        baseline_similarity=round(measure.similarity(data, baseline or b""), 2),
+    )
+
+
 def describe(
-    payload: Payload, place: Place, *, request_id: str, session_id: str, vm_id: str, time_ms: int
+    traits: Traits, place: Place, *, request_id: str, session_id: str, vm_id: str, time_ms: int
 ) -> Message:
     """The ``dwcp.transfer`` message: what an agent knows before it compresses anything."""
     link, host = place.link, place.host
@@ -94,13 +121,9 @@ def describe(
         "rtt_ms": round(link.rtt_ms, 4),
         "jitter_ms": round(link.jitter_ms, 4),
         "packet_loss": round(link.loss, 9),
-        "payload_size": len(payload.data),
-        "payload_type": payload.kind,
-        "entropy_estimate": round(measure.entropy(payload.data), 4),
-        "repetition_score": round(measure.repetition_score(payload.data), 3),
-        "compressibility_score": round(measure.compressibility_score(payload.data), 4),
-        "has_baseline": payload.baseline is not None,
+        **{name: getattr(traits, name) for name in Traits.__slots__},
         "cpu_usage": round(host.cpu_usage, 2),
+        "cpu_cores": host.cores,
         "memory_available_mb": round(host.memory_available_mb, 1),
     }
 
@@ -110,20 +133,32 @@ def run_arm(
 ) -> Arm:
     """Really compress and decompress by one profile; model the time on the link.
 
-    The sender's load stretches compression. Raises CodecError when the bytes do not come back.
+    Raises CodecError when the bytes do not come back.
     """
     encoded = codecs.run(profile, payload.data, payload.baseline)
-    compress = elapsed_ms(encoded.compress_ms, place.host.cpu_usage)
-    transfer = transfer_ms(encoded.bytes_sent, place.link, profile.streams)
-    total = compress + transfer + encoded.decompress_ms
+    return arm_of(encoded, profile.streams, place, cpu_price)
+
+
+def arm_of(
+    encoded: codecs.Encoded, streams: int, place: Place, cpu_price: float = DEFAULT_CPU_PRICE
+) -> Arm:
+    """What measured work comes to at a place: the sender's cores and load stretch compression.
+
+    The receiver is taken to have an idle core per stream.
+    """
+    host, work = place.host, encoded.compress
+    compress = elapsed_ms(work.cpu_ms, host.cpu_usage, host.cores, work.slowest_ms)
+    transfer = transfer_ms(encoded.bytes_sent, place.link, streams)
+    decompress = encoded.decompress.slowest_ms
+    total = compress + transfer + decompress
     return Arm(
         bytes_sent=encoded.bytes_sent,
         compress_ms=round(compress, 4),
         transfer_ms=round(transfer, 4),
-        decompress_ms=round(encoded.decompress_ms, 4),
+        decompress_ms=round(decompress, 4),
         cpu_ms=round(encoded.cpu_ms, 4),
         delta_hit_rate=round(encoded.delta_hit_rate, 2),
-        streams=profile.streams,
+        streams=streams,
         total_ms=round(total, 4),
         cost=round(cost(total, encoded.cpu_ms, cpu_price), 4),
     )

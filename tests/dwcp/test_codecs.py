@@ -20,7 +20,10 @@ def test_any_bytes_come_back(
     data: bytes, baseline: bytes | None, algorithm: str, streams: int
 ) -> None:
     encoded = codecs.run(profiles(streams)[algorithm], data, baseline)
-    assert encoded.cpu_ms >= 0
+    assert encoded.verified_bytes == len(data)
+    for work in (encoded.compress, encoded.decompress):
+        assert 0 <= work.slowest_ms <= work.cpu_ms
+    assert encoded.cpu_ms == encoded.compress.cpu_ms + encoded.decompress.cpu_ms
     assert 0 <= encoded.delta_hit_rate <= 100
     if algorithm == "none":
         assert encoded.bytes_sent == len(data)

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gress_ml.dwcp.measure import block_hashes, compressibility_score, entropy, repetition_score
+from gress_ml.dwcp.measure import (
+    block_hashes,
+    compressibility_score,
+    entropy,
+    repetition_score,
+    similarity,
+)
 
 
 @given(st.binary(max_size=3000))
@@ -59,3 +65,23 @@ def test_blocks_have_equal_hashes_exactly_when_they_are_equal(blocks: list[bytes
 def test_a_block_of_a_bad_size_is_refused(block: int) -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         block_hashes(b"x" * 100, block)
+
+
+@given(st.binary(max_size=3000), st.binary(max_size=3000))
+def test_similarity_stays_in_its_range_and_needs_a_baseline(data: bytes, baseline: bytes) -> None:
+    assert 0 <= similarity(data, baseline) <= 100
+    assert similarity(data, b"") == 0
+
+
+@given(st.integers(0, 5000))
+def test_similarity_does_not_mind_where_the_same_bytes_lie(shift: int) -> None:
+    known = np.random.default_rng(1).bytes(60_000)
+    assert similarity(known[shift:], known) == 100
+    assert similarity(known, b"x" * shift + known) == 100
+
+
+def test_similarity_is_about_the_share_of_the_payload_that_is_known() -> None:
+    rng = np.random.default_rng(0)
+    known = rng.bytes(1 << 20)
+    assert similarity(rng.bytes(1 << 20), known) == 0
+    assert 40 < similarity(known[: 1 << 19] + rng.bytes(1 << 19), known) < 60

@@ -28,6 +28,7 @@ from gress_ml.dwcp.transfers import (
     failure_of,
     outcome_of,
     run_arm,
+    traits_of,
 )
 from gress_ml.features.keys import SEPARATOR
 
@@ -141,7 +142,7 @@ class Mover:
     def prepare(self, ticket: Ticket) -> Prepared:
         """Measure the payload. Changes nothing, so several threads may prepare at once."""
         transfer = describe(
-            ticket.offer.payload,
+            traits_of(ticket.offer.payload),
             ticket.before,
             request_id=ticket.request_id,
             session_id=self.session_id,

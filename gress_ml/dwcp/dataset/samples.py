@@ -1,6 +1,6 @@
-"""Dataset: transfers measured by running every profile on the same bytes.
+"""Samples: a few transfers, measured on the spot by running every profile on made bytes.
 
-A dataset is a list of the messages that agents send: each transfer with its outcome, ``arms`` for
+They are a list of the messages that agents send: each transfer with its outcome, ``arms`` for
 all profiles. So recorded traffic with dual runs can be trained on just as well. Simulated VMs on
 seeded links and hosts move real bytes; what compression costs is measured, not modelled.
 """
@@ -19,9 +19,11 @@ import numpy as np
 import orjson
 
 from gress_ml.dwcp.codecs import baseline_ratio
+from gress_ml.dwcp.dataset.fleet import START_MS
+from gress_ml.dwcp.dataset.synthetic import KINDS, Corpus, generate, sizes
 from gress_ml.dwcp.hosts import Host
 from gress_ml.dwcp.links import LINKS, REGIONS, Link
-from gress_ml.dwcp.payloads import PAYLOAD_TYPES, Corpus, generate, mutate, sizes
+from gress_ml.dwcp.payloads import mutate
 from gress_ml.dwcp.profiles import profiles
 from gress_ml.dwcp.transfer_time import DEFAULT_CPU_PRICE
 from gress_ml.dwcp.transfers import (
@@ -32,10 +34,8 @@ from gress_ml.dwcp.transfers import (
     describe,
     outcome_of,
     run_arm,
+    traits_of,
 )
-
-#: 2026-01-05T00:00:00Z, a Monday: when the simulated transfers begin.
-START_MS = 1_767_571_200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _objects(plan: Plan, corpus: Corpus, rng: np.random.Generator) -> list[_Obje
     weights = rng.dirichlet([2.0, 1.0, 1.0, 1.0])
     return [
         _Object(
-            kind := PAYLOAD_TYPES[int(rng.choice(len(PAYLOAD_TYPES), p=weights))],
+            kind := KINDS[int(rng.choice(len(KINDS), p=weights))],
             generate(kind, size, corpus, rng),
             dirty=float(rng.beta(1.0, 4.0)),
         )
@@ -144,7 +144,7 @@ def _sample(
 ) -> Sample:
     time_ms = int(time_s * 1e3)
     transfer = describe(
-        payload,
+        traits_of(payload),
         place,
         request_id=f"r-{vm}-{number}",
         session_id=f"s-{vm}",
