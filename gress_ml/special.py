@@ -33,7 +33,7 @@ _ALL = (
     Special(Column("offset", ColumnType.INT), lambda batch: batch.offsets.tolist()),
     Special(Column("partition", ColumnType.INT), lambda batch: [batch.partition] * len(batch)),
     Special(Column("topic", ColumnType.STRING), lambda batch: [batch.topic] * len(batch)),
-    # the systems that were away while the batch was made
+    # the systems that the batch was made without: feature_store, model (a fallback answered)
     Special(
         Column("degraded", ColumnType.JSON), lambda batch: [sorted(batch.degraded)] * len(batch)
     ),

@@ -188,6 +188,9 @@ class Engine:
         """Record what is sampled rather than counted."""
         queued = sum(runner.task.queued for runner in self._runners.values())
         self._shell.metrics.record(QUEUE_DEPTH, queued)
+        self._shell.outages.sample(self._shell.clock.monotonic())
+        for runner in self._runners.values():
+            runner.measure()
 
     async def stop(self) -> None:
         """Drain everything."""

@@ -76,6 +76,14 @@ def doubles() -> onnx.ModelProto:
     )
 
 
+def two_values() -> onnx.ModelProto:
+    """The value at an index: it fails on an index other than 0 and 1."""
+    node = helper.make_node("Gather", ["values", "index"], ["out"])
+    values = helper.make_tensor("values", FLOAT, [2], [10.0, 20.0])
+    index, out = [("index", TensorProto.INT64, [None, 1])], [("out", FLOAT, [None, 1])]
+    return graph([node], index, out, [values])
+
+
 def quantised() -> bytes:
     """A dense network in whole int8, inputs and outputs too."""
     tf.keras.utils.set_random_seed(3)
@@ -106,6 +114,7 @@ def main() -> None:
         "rows_mixed": rows_mixed(),
         "zipmap": zipmap(),
         "doubles": doubles(),
+        "two_values": two_values(),
     }
     for name, model in graphs.items():
         (GRAPHS / f"{name}.onnx").write_bytes(model.SerializeToString())
