@@ -156,6 +156,12 @@ MODEL_CHECKPOINT_DURATION = Metric(
     ("model", "version"),
     SECONDS,
 )
+MODEL_DRIFT = Metric(
+    "gress_ml_model_drift_score",
+    Kind.GAUGE,
+    "Population stability index of a feature against the model's training, over the last window.",
+    ("model", "version", "feature"),
+)
 MODELS_PUBLISHED = Metric(
     "gress_ml_models_published_total",
     Kind.COUNTER,

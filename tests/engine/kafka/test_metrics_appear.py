@@ -44,6 +44,7 @@ steps:
     config:
       model: compression-selector
       lookup: {{table: history, key: [vm_id], fields: [hde_compression_ratio]}}
+  - {{name: drift, operator: drift, config: {{model: compression-selector, window: 64}}}}
   - name: select
     operator: compression_selector
     config: {{model: compression-selector, batch_size: 64}}
@@ -88,6 +89,7 @@ GUIDE = {
     "gress_ml_online_updates_processed_total": ("model", "version"),
     "gress_ml_model_score": ("model", "version", "metric"),
     "gress_ml_checkpoint_duration_seconds": ("model", "version"),
+    "gress_ml_model_drift_score": ("model", "version", "feature"),
     "gress_ml_abtest_variant_selections_total": ("experiment", "variant"),
     "gress_ml_abtest_variant_latency_seconds": ("experiment", "variant"),
     "gress_ml_abtest_shadow_comparisons_total": ("experiment", "result"),
