@@ -38,6 +38,7 @@ class Size:
     events: int
     latency_s: float
     calls: int
+    rounds: int  # of each operator
 
 
 class Run:

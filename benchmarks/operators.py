@@ -21,9 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import ROOT, TOPOLOGY
+from benchmarks.lookups import looking_up, without_history
 from benchmarks.profile.flagship import decide, make_batches
+from benchmarks.windows import KEYS, WINDOW, extracting
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.dev.servers import Servers
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.planning import build_plan
 from gress_ml.engine.stores import open_models
@@ -54,6 +57,7 @@ class Row:
     without: Measured
     with_it: Measured
     reached: Callable[[Mapping[str, float], Mapping[str, float]], bool] | None  # None: no bound
+    events: Callable[[Batches], Batches] = list  # made of the flagship's
 
 
 def topology_text(step: str, fields: Sequence[str]) -> str:
@@ -161,12 +165,45 @@ def _shadowed() -> Measured:
     return decided(plan_of(ab_test_step(shadow=True), CHOSEN))
 
 
+# --- state ----------------------------------------------------------------------------------------
+
+
+def flagship(*, lookup: bool) -> Plan:
+    """The plan of the transfers as it is shipped, or without its look-up."""
+    text = TOPOLOGY.read_text().replace("inference_timeout_ms: 10", "inference_timeout_ms: 0")
+    head, mark, tail = text.partition("      # History that the event does not bring")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "topologies").mkdir()
+        shutil.copytree(ROOT / "models", Path(folder) / "models")
+        file = Path(folder) / "topologies" / "plan.yaml"
+        rest = tail if lookup else tail[tail.index("\n  - name: select") :]
+        file.write_text(f"{head}{mark}{rest}")
+        topology = load_topology(file, open_models)
+        models = open_models(topology.settings.ml, topology.settings.project)
+        return build_plan(topology, topology.inputs["transfers"], models)
+
+
 CHOSEN = [*_FIELDS, "ab_variant", "ab_experiment", "propensity"]
 
 
-def rows() -> Sequence[Row]:
-    """The operators that are measured."""
+def rows(redis: str) -> Sequence[Row]:
+    """The operators that are measured; ``redis`` is an address."""
     return (
+        Row(
+            "look-ups from Redis, one per event",
+            "15 % of the whole",
+            looking_up(flagship(lookup=False), redis),
+            looking_up(flagship(lookup=True), redis),
+            lambda plain, asked: asked["answer"] <= 1.15 * plain["answer"],
+            without_history,
+        ),
+        Row(
+            f"aggregation, 10 minutes, {KEYS:,} keys, in feature_extraction alone",
+            "2 µs",
+            extracting(),
+            extracting(WINDOW),
+            lambda plain, summed: summed["answer"] - plain["answer"] <= 2.0,
+        ),
         Row(
             "ab_test, two arms of one model, beside inference",
             "10 % of the whole",
@@ -213,11 +250,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What an operator adds to the cost of an event.")
     parser.add_argument("--rounds", type=int, default=15)
     rounds: int = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        servers = Servers(Path(folder))
+        try:
+            Console(width=140).print(measured(servers.up(["redis"]).redis, rounds))
+        finally:
+            servers.down()
+
+
+def measured(redis: str, rounds: int) -> Table:
+    """All rows, as a table."""
     table = Table("operator", "part", "µs per event: without", "with", "more", "bound", "reached")
     batches = make_batches(_ROWS, _BATCHES)
-    for row in rows():
+    for row in rows(redis):
         gc.freeze()  # as the worker does when it opens a partition
-        without, with_it = measure(row, batches, rounds)
+        without, with_it = measure(row, row.events(batches), rounds)
         for at, part in enumerate(without):
             told = (row.name, row.bound, _reached(row, without, with_it))
             name, bound, reached = told if at == 0 else ("", "", "")
@@ -225,7 +272,7 @@ def main() -> None:
             share = f" ({more / without[part]:+.1%})" if without[part] else ""
             cells = (f"{without[part]:.2f}", f"{with_it[part]:.2f}", f"{more:+.2f}{share}")
             table.add_row(name, part, *cells, bound, reached)
-    Console(width=140).print(table)
+    return table
 
 
 def _reached(row: Row, without: Mapping[str, float], with_it: Mapping[str, float]) -> str:

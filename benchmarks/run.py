@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.contenders import BY_KEY, CONTENDERS, ROOT, Contender
+from benchmarks import operators
+from benchmarks.contenders import BY_KEY, CONTENDERS, GRESS, ROOT, Contender
 from benchmarks.figures import NO_WORKER, Figures, Measured, latency_of, results_of, rows_of
 from benchmarks.machine import describe_machine
 from benchmarks.one_run import Run, Size, console
@@ -31,8 +32,12 @@ from gress_ml.dev.servers import Servers
 
 BUILD = ROOT / "build"
 
-FULL = Size(repetitions=5, slow_repetitions=2, events=400_000, latency_s=12.0, calls=50_000)
-QUICK = Size(repetitions=2, slow_repetitions=1, events=100_000, latency_s=3.0, calls=10_000)
+FULL = Size(
+    repetitions=5, slow_repetitions=2, events=400_000, latency_s=12.0, calls=50_000, rounds=15
+)
+QUICK = Size(
+    repetitions=2, slow_repetitions=1, events=100_000, latency_s=3.0, calls=10_000, rounds=5
+)
 
 
 def chosen(only: str | None) -> list[Contender]:
@@ -69,6 +74,8 @@ def measure(size: Size, contenders: Sequence[Contender]) -> Measured:
             # nothing here holds on to a client: one whose broker is gone would complain
             broker = servers.up(["kafka"]).kafka
             Run(size, contenders, Topics(broker), Path(folder), measured).measure()
+            if GRESS in contenders:
+                console.print(operators.measured(servers.up(["redis"]).redis, size.rounds))
         finally:
             servers.down()
     return measured

@@ -156,6 +156,12 @@ MODEL_CHECKPOINT_DURATION = Metric(
     ("model", "version"),
     SECONDS,
 )
+MODEL_DRIFT = Metric(
+    "gress_ml_model_drift_score",
+    Kind.GAUGE,
+    "Population stability index of a feature against the model's training, over the last window.",
+    ("model", "version", "feature"),
+)
 MODELS_PUBLISHED = Metric(
     "gress_ml_models_published_total",
     Kind.COUNTER,
@@ -188,8 +194,20 @@ CONSUMER_LAG = Metric(
 DEGRADED = Metric(
     "gress_ml_degraded_batches_total",
     Kind.COUNTER,
-    "Batches decided while a system was away.",
+    "Batches decided without a system: feature_store, or model (a fallback answered).",
     ("system",),
+)
+DEGRADED_SECONDS = Metric(
+    "gress_ml_degraded_seconds_total",
+    Kind.COUNTER,
+    "Time in which batches were decided without a system: feature_store, or model (a fallback).",
+    ("system",),
+)
+BACKPRESSURE = Metric(
+    "gress_ml_backpressure_seconds_total",
+    Kind.COUNTER,
+    "Time in which a partition was not read on because its queue was full.",
+    ("topic", "partition"),
 )
 STORE_ERRORS = Metric(
     "gress_ml_store_errors_total", Kind.COUNTER, "Writes that a store did not take.", ("store",)

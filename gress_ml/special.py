@@ -41,7 +41,7 @@ _ALL = (
     Special(Column("offset", ColumnType.INT), lambda batch: place_of(batch)[1].tolist()),
     Special(Column("partition", ColumnType.INT), _partitions),
     Special(Column("topic", ColumnType.STRING), lambda batch: [batch.topic] * len(batch)),
-    # the systems that were away while the batch was made
+    # the systems that the batch was made without: feature_store, model (a fallback answered)
     Special(
         Column("degraded", ColumnType.JSON), lambda batch: [sorted(batch.degraded)] * len(batch)
     ),

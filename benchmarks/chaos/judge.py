@@ -6,7 +6,7 @@ It reads topics only, as a program downstream would: committed records under exa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,10 +17,11 @@ from benchmarks.chaos.lane import Lane
 from benchmarks.chaos.stalls import Happening, Span, Stall, find_stalls
 
 Place = tuple[int, int]  # partition and offset of an input record
-Bodies = Mapping[Place, bytes]
+Bodies = Mapping[Place, frozenset[bytes]]  # those that may be
 
 _DEAD = "dead letters"
 _UNKNOWN = b""  # in place of a body that was made while a store was away
+_NONE: frozenset[bytes] = frozenset()
 _SHOWN = 20
 
 
@@ -79,15 +80,19 @@ class Judge:
         }
         self.events = len(self._asked)
 
-    def expected(self, undisturbed: Lane) -> Mapping[str, Bodies]:
-        """By output, the body for each input record that has one. Each has some."""
-        bodies = {
-            output: {a.place: _UNKNOWN if a.degraded else a.body for a in answers}
-            for output, answers in self._answers(undisturbed)
-        }
-        unanswered = self._asked.keys() - {place for part in bodies.values() for place in part}
-        if unanswered:
-            raise RuntimeError(f"the undisturbed worker left out {len(unanswered)} events")
+    def expected(self, *undisturbed: Lane) -> Mapping[str, Bodies]:
+        """By output, the bodies of each input record that has some. Each record has."""
+        bodies: dict[str, dict[Place, frozenset[bytes]]] = {}
+        for lane in undisturbed:
+            unanswered = set(self._asked)
+            for name, answers in self._answers(lane):
+                known = bodies.setdefault(name, {})
+                for answer in answers:
+                    body = _UNKNOWN if answer.degraded else answer.body
+                    known[answer.place] = known.get(answer.place, _NONE) | {body}
+                    unanswered.discard(answer.place)
+            if unanswered:
+                raise RuntimeError(f"the undisturbed worker left out {len(unanswered)} events")
         return bodies
 
     def judge(
@@ -107,6 +112,22 @@ class Judge:
         verdict.answers = len(first_ms)
         verdict.stalls = self._stalls(first_ms, happenings)
         return verdict
+
+    def judge_versions(self, lane: Lane, told: Iterable[LogRecord], verdict: Verdict) -> None:
+        """Each input record's last body names the version that the history says decided it."""
+        history: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for record in told:
+            one = orjson.loads(record.value)
+            if one["topology"] == lane.name:
+                history[one["partition"]].append((one["offset"], one["version"]))
+        for output, answers in self._answers(lane):
+            if output != _DEAD:
+                for place, body in {answer.place: answer.body for answer in answers}.items():
+                    version = orjson.loads(body)["version"]
+                    decided = _decided_by(history[place[0]], place[1])
+                    if version != decided:
+                        verdict.different += 1
+                        verdict.example(f"{place}: of {version}, and the history says {decided}")
 
     def _answers(self, lane: Lane) -> Iterator[tuple[str, Iterator[Answer]]]:
         for output, topic in lane.outputs.items():
@@ -130,7 +151,7 @@ def _compare(
     first_ms: dict[Place, int] = {}
     newest: dict[tuple[int, bytes | None], Place] = {}
     for answer in answers:
-        _compare_body(verdict, output, answer, expected.get(answer.place))
+        _compare_body(verdict, output, answer, expected.get(answer.place, _NONE))
         if answer.place in first_ms:
             verdict.twice += 1
             if once:
@@ -149,12 +170,19 @@ def _compare(
     return first_ms
 
 
-def _compare_body(verdict: Verdict, output: str, answer: Answer, expected: bytes | None) -> None:
-    if answer.degraded or expected == _UNKNOWN:
+def _decided_by(history: Sequence[tuple[int, str]], offset: int) -> str | None:
+    """The version of the last record, in the order of the log, that begins at or before it."""
+    return next((version for first, version in reversed(history) if first <= offset), None)
+
+
+def _compare_body(
+    verdict: Verdict, output: str, answer: Answer, expected: frozenset[bytes]
+) -> None:
+    if answer.degraded or _UNKNOWN in expected:
         verdict.degraded += 1
-    elif answer.body != expected:
+    elif answer.body not in expected:
         verdict.different += 1
-        told = "nothing" if expected is None else expected.decode(errors="replace")
+        told = " or ".join(body.decode(errors="replace") for body in sorted(expected)) or "nothing"
         verdict.example(f"{output} {answer.place}: {answer.body!r} instead of {told}")
 
 

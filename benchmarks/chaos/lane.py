@@ -21,6 +21,8 @@ TRANSFERS, OUTCOMES = "dwcp.transfers", "dwcp.outcomes"
 #: A topic that stays empty.
 NO_OUTCOMES = "chaos.no-outcomes"
 _COMMIT_INTERVAL = "100ms"
+#: Where models come from, unless a scenario has a registry of its own.
+SHIPPED: Mapping[str, Any] = {"base_path": str(PROJECT / "models")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,12 @@ class Lane:
     subject: Subject
     guarantee: Guarantee
     undisturbed: bool = False
+    world: int = 0  # of the subject's, where undisturbed
 
     @property
     def name(self) -> str:
         """Its consumer group, and the first part of the names of its topics."""
-        how = "undisturbed" if self.undisturbed else self.guarantee
+        how = f"undisturbed-{self.world}" if self.undisturbed else self.guarantee
         return f"{self.subject.name}.{how}"
 
     @property
@@ -63,14 +66,16 @@ class Lane:
         inputs = self._document()["inputs"]
         return [*self.outputs.values(), *(f"{self.name}.{name}.dlq" for name in inputs)]
 
-    def write_file(self, folder: Path, checkpoints: Path) -> Path:
-        """The topology file as this lane runs it."""
+    def write_file(
+        self, folder: Path, checkpoints: Path, registry: Mapping[str, Any] = SHIPPED
+    ) -> Path:
+        """The topology file as this lane runs it; ``registry`` is its ``ml.model_registry``."""
         document = self._document()
         document["name"] = self.name
         document["guarantee"] = self.guarantee
         document["commit_interval"] = _COMMIT_INTERVAL
         document["checkpoint_dir"] = str(checkpoints)
-        document.setdefault("ml", {})["model_registry"] = {"base_path": str(PROJECT / "models")}
+        document.setdefault("ml", {})["model_registry"] = dict(registry)
         for name, spec in document["inputs"].items():
             if self.undisturbed and spec["topic"] == OUTCOMES:
                 # what was learnt is in the store; to learn it again would undo it for a while
@@ -79,7 +84,10 @@ class Lane:
         for name, spec in document["outputs"].items():
             spec["topic"] = self.outputs[name]
         for step in document["steps"]:
-            step.setdefault("config", {}).update(self.subject.changes.get(step["name"], {}))
+            config = step.setdefault("config", {})
+            config.update(self.subject.changes.get(step["name"], {}))
+            if self.undisturbed:
+                config.update(self.subject.worlds[self.world].get(step["name"], {}))
         path = folder / "topologies" / f"{self.name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:

@@ -7,8 +7,14 @@ from dataclasses import replace
 
 from benchmarks.chaos.scenario import Scenario
 from benchmarks.chaos.stage import Needs
-from benchmarks.chaos.subject import LEARNER, SELECTOR, WINDOWS
+from benchmarks.chaos.subject import LEARNER, SELECTOR, SPLIT, SWAPPED, WINDOWS
 from benchmarks.chaos.troubles.brokers import KILL_BROKER, RESTART_BROKER
+from benchmarks.chaos.troubles.models import (
+    KillInSwap,
+    RegistryAway,
+    SplitInRebalance,
+    SwapModel,
+)
 from benchmarks.chaos.troubles.network import CutNetwork, SilentNetwork, SlowNetwork
 from benchmarks.chaos.troubles.stores import FullDisk, KillOnFullDisk, RedisAway
 from benchmarks.chaos.troubles.workers import (
@@ -74,6 +80,30 @@ _ALL = (
         events=60_000,
         rest_s=_AFTER_KILL_S,
         subjects=(LEARNER,),
+    ),
+    Scenario(
+        "weights",  # of an experiment
+        ((SplitInRebalance(), 5), (KillWorker(), 2)),
+        events=70_000,
+        rest_s=_AFTER_KILL_S,
+        subjects=(SPLIT,),
+        needs=Needs(models="folder"),
+    ),
+    Scenario(
+        "swap",
+        ((SwapModel(), 6), (KillInSwap(), 2)),
+        events=70_000,
+        rest_s=_AFTER_KILL_S,
+        subjects=(SWAPPED,),
+        needs=Needs(models="folder"),
+    ),
+    Scenario(
+        "registry",
+        ((RegistryAway(), 4), (SwapModel(), 2)),
+        events=60_000,
+        rest_s=9.0,
+        subjects=(SWAPPED,),
+        needs=Needs(models="s3"),
     ),
     Scenario(
         "clock",

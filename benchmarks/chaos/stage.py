@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Literal, Self
 
 from benchmarks.chaos.instruments.cluster import Cluster
+from benchmarks.chaos.instruments.model_store import ModelStore
 from benchmarks.chaos.instruments.proxy import Proxy
 from benchmarks.chaos.instruments.small_disk import SmallDisk
+from benchmarks.chaos.lane import SHIPPED
 from gress_ml.dev.servers import Servers
 
 #: Where no Redis answers: a scenario without one has no look-ups either.
@@ -29,6 +31,8 @@ class Needs:
     redis: bool = False
     clocks: bool = False  # whether the clocks of workers may jump
     small_disk: bool = False  # whether checkpoints lie on a disk that can be full
+    #: Models: those of the project, or a registry with two versions of the selector.
+    models: Literal["shipped", "folder", "s3"] = "shipped"
 
 
 class Stage:
@@ -44,6 +48,8 @@ class Stage:
         self.redis = Servers(folder / "servers")
         #: Where checkpoints lie.
         self.disk = SmallDisk(folder / "checkpoints", _DISK_KIB)
+        #: The registry, where the scenario has one of its own.
+        self.models = ModelStore(folder / "registry", distant=needs.models == "s3")
         #: One for each broker, where the scenario has a network.
         self.network: tuple[Proxy, ...] = ()
 
@@ -54,6 +60,8 @@ class Stage:
             life.callback(self.redis.down)
             if self._needs.redis:
                 self.redis.up(["redis"])
+            if self._needs.models != "shipped":
+                life.enter_context(self.models)
             if self._needs.small_disk:
                 life.enter_context(self.disk)
             if self._needs.network:
@@ -80,4 +88,10 @@ class Stage:
     @property
     def environment(self) -> Mapping[str, str]:
         """What the workers' topologies ask for."""
-        return {"GRESS_REDIS": self.redis.addresses().redis or _NOWHERE}
+        redis = self.redis.addresses().redis or _NOWHERE
+        return {"GRESS_REDIS": redis, **self.models.environment}
+
+    @property
+    def registry(self) -> Mapping[str, Any]:
+        """``ml.model_registry`` of the workers' topologies."""
+        return SHIPPED if self._needs.models == "shipped" else self.models.block

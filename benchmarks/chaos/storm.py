@@ -26,7 +26,11 @@ from benchmarks.chaos.scenario import Scenario
 from benchmarks.chaos.stage import Stage
 from benchmarks.chaos.stalls import Happening
 from benchmarks.chaos.troubles.trouble import Kind
+from gress_ml.adapters.kafka.control import CONTROL_TOPIC
+from gress_ml.adapters.kafka.decided import DECIDED_TOPIC
+from gress_ml.adapters.kafka.models import MODELS_TOPIC
 from gress_ml.dev.topics import TopicSettings, create_topics
+from gress_ml.experiments import EXPERIMENTS_TOPIC
 
 T = TypeVar("T")
 
@@ -69,7 +73,10 @@ class Storm:
         self._console = console
         self._stage = Stage(folder / "stage", scenario.needs)
         self._lanes = [Lane(s, guarantee) for s in scenario.subjects for guarantee in guarantees]
-        self._calm = {s: Lane(s, "at_least_once", undisturbed=True) for s in scenario.subjects}
+        self._calm = {
+            subject: [Lane(subject, "at_least_once", True, n) for n in range(len(subject.worlds))]
+            for subject in scenario.subjects
+        }
         self._began = time.monotonic()
         self._happenings: dict[Lane, list[Happening]] = {lane: [] for lane in self._lanes}
 
@@ -89,11 +96,11 @@ class Storm:
             self._teach(log)
             self._rage(fleets)
         self._say("undisturbed workers read the same log")
-        with _working({lane: self._fleet(lane, 1) for lane in self._calm.values()}, log):
+        with _working({lane: self._fleet(lane, 1) for lane in self._calm_lanes}, log):
             pass
         self._say("the judge reads")
         judge = Judge(log, TRANSFERS)
-        expected = {subject: judge.expected(lane) for subject, lane in self._calm.items()}
+        expected = {subject: judge.expected(*lanes) for subject, lanes in self._calm.items()}
         return [self._outcome(judge, expected[lane.subject], lane, fleets[lane]) for lane in fleets]
 
     def _teach(self, log: KafkaLog) -> None:
@@ -153,7 +160,7 @@ class Storm:
 
     async def _make_topics(self) -> None:
         scenario = self._scenario
-        lanes = (*self._lanes, *self._calm.values())
+        lanes = (*self._lanes, *self._calm_lanes)
         names = (
             TRANSFERS,
             OUTCOMES,
@@ -164,12 +171,17 @@ class Storm:
         # the broker's clock on both sides, so that waiting times can be told
         config = {"message.timestamp.type": "LogAppendTime"}
         topics = dict.fromkeys(names, TopicSettings(scenario.partitions, config, copies))
-        control = TopicSettings(1, {"cleanup.policy": "compact"}, copies)
-        await create_topics(self._stage.bootstrap, {**topics, "gress.control": control})
+        compacted = TopicSettings(1, {"cleanup.policy": "compact"}, copies)
+        settings = dict.fromkeys((CONTROL_TOPIC, EXPERIMENTS_TOPIC, MODELS_TOPIC), compacted)
+        await create_topics(self._stage.bootstrap, {**topics, **settings})
+
+    @property
+    def _calm_lanes(self) -> list[Lane]:
+        return [lane for lanes in self._calm.values() for lane in lanes]
 
     def _fleet(self, lane: Lane, workers: int) -> Fleet:
         options = WorkerOptions(
-            lane.write_file(self._folder, self._stage.disk.folder),
+            lane.write_file(self._folder, self._stage.disk.folder, self._stage.registry),
             self._stage.workers_bootstrap,
             self._scenario.session_timeout_s,
             self._scenario.static_membership,
@@ -182,12 +194,16 @@ class Storm:
         self, judge: Judge, expected: Mapping[str, Bodies], lane: Lane, fleet: Fleet
     ) -> Outcome:
         happenings = self._happenings[lane]
+        verdict = judge.judge(lane, expected, happenings)
+        if lane.subject.versioned:
+            told = KafkaLog(self._stage.bootstrap, 1).read(DECIDED_TOPIC, committed_only=lane.once)
+            judge.judge_versions(lane, told, verdict)
         return Outcome(
             self._scenario,
             lane,
             judge.events,
             happenings,
-            judge.judge(lane, expected, happenings),
+            verdict,
             fleet.crashes(),
             fleet.suspicions(),
         )

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
+import hiredis
 import numpy as np
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -189,7 +190,17 @@ def _client(url: str, where: str, settings: RedisSettings) -> Redis:
         raise ConfigError(
             f"feature store {where}: expected a URL such as redis://localhost:6379/0 or rediss://…"
         ) from None
+    pool.connection_class = type("Connection", (_PackedAtOnce, pool.connection_class), {})
     return Redis(connection_pool=pool)
+
+
+class _PackedAtOnce:
+    """redis-py packs a command argument by argument, and copies all before it each time: for a
+    batch of keys that takes longer than to send it. hiredis packs it in one go."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        name, *rest = args  # a name may be two words
+        return [hiredis.pack_command((*name.split(), *rest))]
 
 
 def _longest_s(settings: RedisSettings, tls: bool) -> float:

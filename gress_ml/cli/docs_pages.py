@@ -37,7 +37,7 @@ _SPECIAL = {
     "offset": "offset of the input record",
     "partition": "partition of the input record",
     "topic": "topic of the input record",
-    "degraded": "list of the systems that were away while the batch was made",
+    "degraded": "list of the systems that the batch was made without: `feature_store`, `model`",
 }
 
 
@@ -55,18 +55,24 @@ def reference_pages(catalogue: Catalogue, schemas: Mapping[str, EventSchema]) ->
 
 def metrics_page(catalogue: Catalogue) -> str:
     """The page of all metrics: those of the library, and those that operators declare."""
-    modules = [metrics, *(sys.modules[o.__module__] for o in catalogue.operators.values())]
     parts = ["# Metrics", _METRICS]
+    for title, found in documented_metrics(catalogue).items():
+        parts += [f"## {title}", _metrics_table(found)]
+    return _page(parts)
+
+
+def documented_metrics(catalogue: Catalogue) -> Mapping[str, Sequence[Metric]]:
+    """All metrics, under the library or the operator that declares them."""
+    modules = [metrics, *(sys.modules[o.__module__] for o in catalogue.operators.values())]
+    groups: dict[str, Sequence[Metric]] = {}
     seen: set[str] = set()
     for module in modules:
         found = [m for m in _metrics_in(module) if m.name not in seen]
         seen.update(metric.name for metric in found)
+        title = "The library" if module is metrics else f"`{module.__name__.rpartition('.')[2]}`"
         if found:
-            title = (
-                "The library" if module is metrics else f"`{module.__name__.rpartition('.')[2]}`"
-            )
-            parts += [f"## {title}", _metrics_table(found)]
-    return _page(parts)
+            groups[title] = found
+    return groups
 
 
 def _page(parts: Iterable[str]) -> str:

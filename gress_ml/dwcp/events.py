@@ -206,7 +206,7 @@ DECISION = EventSchema(
         _text("experiment", "The experiment that the decision is part of."),
         _text("variant", "The arm of the experiment."),
         _fraction("propensity", "Probability with which this arm was chosen."),
-        Field("degraded", _JSON, description="Systems that were away, e.g. feature_store."),
+        Field("degraded", _JSON, description="What was done without: feature_store, model."),
     ),
 )
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -78,7 +79,7 @@ class Calls:
             output = _process(call, watch)
             watch.record(self._metrics)
         elif lane.threads.full:
-            return operator.fallback(call.batch, "overload")  # says nothing of the pace
+            return _fallback(call, "overload")  # says nothing of the pace
         else:
             output = self._in_thread(call, lane)
         elapsed = self._clock.monotonic() - started
@@ -106,7 +107,7 @@ class Calls:
         self._count()
         if not in_time:
             lane.pace.gave_up()
-            return operator.fallback(call.batch, "timeout")
+            return _fallback(call, "timeout")
         watch.record(self._metrics)
         output: Output = job.result()
         return output
@@ -131,7 +132,7 @@ class Calls:
                 raise
             lane.stuck = True
             lane.pace.gave_up()
-            output = operator.fallback(call.batch, "timeout")
+            output = _fallback(call, "timeout")
         else:
             watch.record(self._metrics)
             lane.pace.saw(len(call.batch), sum(job.cpu_s for job in jobs))
@@ -163,6 +164,12 @@ def _process(call: Call, watch: Stopwatch) -> Output:
     operator = call.step.operator
     stages = operator.stages(call.batch)
     return operator.process(call.batch) if stages is None else in_one_go(stages, watch.do)
+
+
+def _fallback(call: Call, cause: str) -> Output:
+    """What answers without the model; the batch says so."""
+    output = call.step.operator.fallback(call.batch, cause)
+    return replace(output, batch=output.batch.with_degraded("model"))
 
 
 def _cores() -> int:

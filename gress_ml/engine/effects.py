@@ -17,8 +17,9 @@ from gress_ml.adapters.kafka.producer import Message, TooLargeError, partition_o
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.bundle import Publication
+from gress_ml.engine.outages import Outages
 from gress_ml.errors import BrokerUnavailable, ModelError, StoreUnavailable
-from gress_ml.metrics import DEAD_LETTERS, DEGRADED, MODELS_PUBLISHED, OUTPUTS, STORE_ERRORS
+from gress_ml.metrics import DEAD_LETTERS, MODELS_PUBLISHED, OUTPUTS, STORE_ERRORS
 from gress_ml.operator import Lookup, Write
 from gress_ml.ports import Clock, FeatureStore, Float32, ModelPublisher
 from gress_ml.record import Record
@@ -72,8 +73,10 @@ class Effects:
         store: FeatureStore,
         metrics: PrometheusMetrics,
         clock: Clock,
+        outages: Outages,
         publisher: ModelPublisher | None = None,
     ) -> None:
+        self._outages = outages
         self._outlet = outlet
         self._store = store
         self._metrics = metrics
@@ -129,8 +132,8 @@ class Effects:
         for line in result.logs:
             fields = {name: value for name, value in line.items() if name != "event"}
             log.info(str(line.get("event", "operator_log")), **fields)
-        for system in result.degraded:
-            self._metrics.record(DEGRADED, 1, (system,))
+        if result.degraded:
+            self._outages.decided_without(result.degraded)
 
     async def _addressed(self, source: _Source, produced: Produced) -> list[_Sending]:
         """Each message to its partition: the input's own where keys and counts allow it.

@@ -199,6 +199,9 @@ class Engine:
         """Record what is sampled rather than counted."""
         queued = sum(runner.task.queued for runner in self._runners.values())
         self._shell.metrics.record(QUEUE_DEPTH, queued)
+        self._shell.outages.sample(self._shell.clock.monotonic())
+        for runner in self._runners.values():
+            runner.measure()
 
     def close(self) -> None:
         """Close what was prepared and never opened."""

@@ -16,9 +16,11 @@ from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.kafka.transport import CommitRefusedError
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.afterwards import Afterwards
+from gress_ml.engine.backpressure import Backpressure
 from gress_ml.engine.driving import Answers
 from gress_ml.engine.effects import Effects
 from gress_ml.engine.history import History
+from gress_ml.engine.outages import Outages
 from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable, SnapshotError, StoreUnavailable
 from gress_ml.metrics import (
@@ -58,6 +60,7 @@ class Shell:
     metrics: PrometheusMetrics
     afterwards: Afterwards
     together: Together
+    outages: Outages
     history: History | None = None
     publisher: ModelPublisher | None = None  # None: models are not published
 
@@ -79,7 +82,10 @@ class PartitionRunner:
         self.task = task
         self._dead_topic = dead_topic
         self._outlet = outlet
-        self._effects = Effects(outlet, shell.features, shell.metrics, shell.clock, shell.publisher)
+        self._effects = Effects(
+            outlet, shell.features, shell.metrics, shell.clock, shell.outages, shell.publisher
+        )
+        self._backpressure = Backpressure(shell.metrics, partition)
         self._shell = shell
         self._now = shell.clock.monotonic
         self._wakeup: asyncio.Future[None] | None = None
@@ -109,8 +115,14 @@ class PartitionRunner:
     def deliver(self, records: Sequence[Record]) -> None:
         """Records came."""
         self._shell.metrics.record(EVENTS, len(records), (self.partition[0],))
-        self.task.receive(records, self._now())
+        now = self._now()
+        self.task.receive(records, now)
+        self._backpressure.told(self.task.full, now)
         self._wake()
+
+    def measure(self) -> None:
+        """Record what is sampled rather than counted."""
+        self._backpressure.told(self.task.full, self._now())
 
     @property
     def steps(self) -> Sequence[Step]:
@@ -128,6 +140,7 @@ class PartitionRunner:
     def drain(self) -> None:
         """Finish; ``run`` returns when nothing is under way."""
         self.task.drain()
+        self.measure()
         self._wake()
 
     async def close(self) -> None:
@@ -151,6 +164,7 @@ class PartitionRunner:
                 self._swap()
             match self.task.next(self._now()):
                 case RunBatch() as batch:
+                    self.measure()
                     await self._run_batch(batch)
                     if self.task.queued:  # other partitions, heartbeats and timers have their turn
                         await asyncio.sleep(0)

@@ -32,6 +32,7 @@ from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import DRAIN_S, Engine
 from gress_ml.engine.history import History
 from gress_ml.engine.http import HttpServer
+from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import Shell
 from gress_ml.engine.reloading import Reloader
 from gress_ml.engine.stores import Stores
@@ -243,6 +244,7 @@ class Worker:
             snapshots=self._stores.snapshots,
             metrics=self.metrics,
             afterwards=self._afterwards,
+            outages=Outages(self.metrics, self._clock.monotonic()),
             history=History(
                 self.topology.name,
                 self._clock,

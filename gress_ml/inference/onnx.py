@@ -50,7 +50,10 @@ class OnnxGraph:
         self._path = path
         self._sessions = [_session(path, providers) for providers in _providers(gpu)]
         first = self._sessions[0]
-        _require_cuda(self._sessions, gpu)
+        #: What runs each session: ``CUDAExecutionProvider``, or ``CPUExecutionProvider``.
+        self.providers: tuple[str, ...] = tuple(one.get_providers()[0] for one in self._sessions)
+        if gpu is not None:
+            _tell(path, self.providers, gpu)
         self.inputs = tuple(_tensor(path, node) for node in first.get_inputs())
         self.outputs = tuple(_tensor(path, node) for node in first.get_outputs())
         for tensor in self.inputs:
@@ -100,16 +103,18 @@ def _providers(gpu: Gpu | None) -> list[list[Any]]:
     if gpu is None:
         return [[_CPU]]
     if _CUDA not in ort.get_available_providers():
-        _log.warning("enable_gpu is set and this ONNX Runtime has no CUDA: running on the CPU")
         return [[_CPU]]
     return [[(_CUDA, {"device_id": device}), _CPU] for device in gpu.device_ids]
 
 
-def _require_cuda(sessions: Sequence[Any], gpu: Gpu | None) -> None:
-    """Say it when CUDA was there and a session fell back all the same (no driver, no device)."""
-    wanted = gpu is not None and _CUDA in ort.get_available_providers()
-    if wanted and not all(_CUDA in session.get_providers() for session in sessions):
+def _tell(path: Path, providers: Sequence[str], gpu: Gpu) -> None:
+    """Say where a graph runs that was to run on a GPU."""
+    if all(provider == _CUDA for provider in providers):
+        _log.info("%s runs on the CUDA devices %s", path, list(gpu.device_ids))
+    elif _CUDA in ort.get_available_providers():  # no driver, or no such device
         _log.warning("enable_gpu is set and CUDA did not start: running on the CPU")
+    else:
+        _log.warning("enable_gpu is set and this ONNX Runtime has no CUDA: running on the CPU")
 
 
 def _tensor(path: Path, node: Any) -> Tensor:

@@ -242,7 +242,12 @@ class PartitionTask:
     @property
     def wants_records(self) -> bool:
         """False while the queue is full: then the partition is paused (back-pressure)."""
-        return not self._draining and len(self._queue) < self.settings.queue_limit
+        return not self._draining and not self.full
+
+    @property
+    def full(self) -> bool:
+        """Whether as many records wait as may."""
+        return len(self._queue) >= self.settings.queue_limit
 
     @property
     def queued(self) -> int:

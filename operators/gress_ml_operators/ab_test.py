@@ -397,7 +397,8 @@ class AbTest(Operator[AbTestConfig]):
         if failed.any():
             rest = (batch.take(failed), assignment.take(failed))
             late, counts = self._fallen_back(*rest, "model_error")
-            made, measures = _in_order(made, late), [*measures, *counts]
+            made = _in_order(made, late).with_degraded("model")
+            measures = [*measures, *counts]
         measures += output.measures
         return replace(output, batch=made, rejected=unfit, measures=measures, logs=logs)
 

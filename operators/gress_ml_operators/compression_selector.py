@@ -314,7 +314,8 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
             "version": self._bundle.version,
             "error": f"{type(error).__name__}: {error}",
         }
-        return Output(output.batch, output.rejected, measures=measures, logs=(*output.logs, log))
+        made = output.batch.with_degraded("model")
+        return Output(made, output.rejected, measures=measures, logs=(*output.logs, log))
 
     def _without_model(self, batch: Batch, reason: str, message: str) -> Output:
         if self.config.fallback_enabled:

@@ -208,7 +208,8 @@ class Inference(Operator[InferenceConfig]):
         output = self.fallback(asked, "model_error")
         measures = (*output.measures, Measure(INFERENCE_ERRORS, 1, self._model.labels))
         log = {"event": "model_failed", "model": self.config.model, "error": str(error)}
-        return Output(output.batch, unfit, measures=measures, logs=(log,))
+        made = output.batch.with_degraded("model")
+        return Output(made, unfit, measures=measures, logs=(log,))
 
     def _fallen_back(self, rows: int, cause: str) -> Mapping[str, Array]:
         return self._predictions.fallen_back([self._success] * rows, cause)

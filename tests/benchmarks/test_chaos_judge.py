@@ -9,7 +9,7 @@ import orjson
 from benchmarks.chaos.judge import Judge, Verdict
 from benchmarks.chaos.kafka_log import LogRecord
 from benchmarks.chaos.lane import Lane
-from benchmarks.chaos.subject import SELECTOR
+from benchmarks.chaos.subject import SELECTOR, SWAPPED
 
 SOURCE = "dwcp.transfers"
 CALM = Lane(SELECTOR, "at_least_once", undisturbed=True)
@@ -63,6 +63,43 @@ def judged(
     }
     judge = Judge(Topics(**topics), SOURCE)
     return judge.judge(lane, judge.expected(CALM), [])
+
+
+def test_a_body_must_be_one_of_those_that_undisturbed_workers_write_in_some_world() -> None:
+    other = Lane(SELECTOR, "at_least_once", undisturbed=True, world=1)
+    topics = {
+        SOURCE: [asked(0), asked(1)],
+        CALM.outputs["decisions"]: [decided(0, "hde"), decided(1, "hde")],
+        other.outputs["decisions"]: [decided(0, "amst"), decided(1, "amst")],
+        ONCE.outputs["decisions"]: [decided(0, "amst"), decided(1, "none")],
+    }
+    judge = Judge(Topics(**topics), SOURCE)
+    verdict = judge.judge(ONCE, judge.expected(CALM, other), [])
+    assert (verdict.lost, verdict.different) == (0, 1)
+
+
+def test_the_last_body_of_an_event_names_the_version_that_the_history_says() -> None:
+    lane = Lane(SWAPPED, "at_least_once")
+    made = [(0, "1.0.0"), (1, "1.0.0"), (1, "1.1.0"), (2, "1.0.0"), (3, "1.1.0")]
+    topics = {
+        lane.outputs["decisions"]: [
+            LogRecord(0, 0, 0, b"vm", orjson.dumps({"decision_id": f"t-0-{n}", "version": v}), {})
+            for n, v in made
+        ]
+    }
+    told = [
+        LogRecord(0, 0, 0, b"", orjson.dumps({"topology": name, "partition": 0, **more}), {})
+        for name, more in (
+            (lane.name, {"offset": 0, "version": "1.0.0"}),
+            ("another", {"offset": 0, "version": "2.0.0"}),
+            (lane.name, {"offset": 2, "version": "1.1.0"}),
+            (lane.name, {"offset": 1, "version": "1.1.0"}),  # decided again, by the next owner
+        )
+    ]
+    verdict = Verdict()
+    Judge(Topics(**topics), SOURCE).judge_versions(lane, told, verdict)
+    assert verdict.different == 1
+    assert "(0, 2): of 1.0.0, and the history says 1.1.0" in verdict.examples[0]
 
 
 def test_what_an_undisturbed_worker_writes_has_no_flaw() -> None:

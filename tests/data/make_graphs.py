@@ -7,6 +7,7 @@ Needs the ``train`` extra. From the repository's root::
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -76,6 +77,32 @@ def doubles() -> onnx.ModelProto:
     )
 
 
+def two_values() -> onnx.ModelProto:
+    """The value at an index: it fails on an index other than 0 and 1."""
+    node = helper.make_node("Gather", ["values", "index"], ["out"])
+    values = helper.make_tensor("values", FLOAT, [2], [10.0, 20.0])
+    index, out = [("index", TensorProto.INT64, [None, 1])], [("out", FLOAT, [None, 1])]
+    return graph([node], index, out, [values])
+
+
+def dense() -> onnx.ModelProto:
+    """17 features through three layers of 1,024 to three classes: work for a GPU, in few bytes, as
+    all weights of a layer are the same number and ONNX Runtime spreads them out when it loads."""
+    widths = (17, 1024, 1024, 1024, 3)
+    nodes, shapes = [], []
+    last = "input"
+    for layer, (wide, wider) in enumerate(itertools.pairwise(widths)):
+        shape, weights, sums = f"shape{layer}", f"weights{layer}", f"sums{layer}"
+        shapes.append(helper.make_tensor(shape, TensorProto.INT64, [2], [wide, wider]))
+        value = helper.make_tensor("value", FLOAT, [1], [0.01])
+        nodes.append(helper.make_node("ConstantOfShape", [shape], [weights], value=value))
+        nodes.append(helper.make_node("MatMul", [last, weights], [sums]))
+        last = f"out{layer}"
+        nodes.append(helper.make_node("Tanh", [sums], [last]))
+    nodes.append(helper.make_node("Softmax", [last], ["out"], axis=-1))
+    return graph(nodes, [("input", FLOAT, [None, 17])], [("out", FLOAT, [None, 3])], shapes)
+
+
 def quantised() -> bytes:
     """A dense network in whole int8, inputs and outputs too."""
     tf.keras.utils.set_random_seed(3)
@@ -106,6 +133,8 @@ def main() -> None:
         "rows_mixed": rows_mixed(),
         "zipmap": zipmap(),
         "doubles": doubles(),
+        "two_values": two_values(),
+        "dense": dense(),
     }
     for name, model in graphs.items():
         (GRAPHS / f"{name}.onnx").write_bytes(model.SerializeToString())

@@ -33,6 +33,22 @@ FEATURES = ("rtt_ms", "bandwidth_mbps", "hde_compression_ratio", "hde_delta_hit_
 CLASSES = ("hde", "amst", "none")
 MEAN, SCALE = (40.0, 400.0, 8.0, 50.0), (25.0, 250.0, 5.0, 28.0)
 
+#: As if the trees had been trained: how many rows lay between which edges.
+REFERENCE = {
+    "rtt_ms": {
+        "mean": 45.0,
+        "std": 25.0,
+        "edges": [0.0, 30.0, 60.0, 100.0],
+        "counts": [40, 30, 30],
+    },
+    "bandwidth_mbps": {
+        "mean": 400.0,
+        "std": 250.0,
+        "edges": [0.0, 200.0, 600.0, 1000.0],
+        "counts": [30, 50, 20],
+    },
+}
+
 # One stump or small tree per class: (feature, threshold, below, above); a tuple is a sub-tree.
 TREES = (
     (2, 10.0, -1.0, (3, 80.0, 0.5, 3.0)),
@@ -175,7 +191,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for file, data in files.items():
                 (Path(folder) / file).write_bytes(data)
-            registry.push(Path(folder), name, "1.0.0", created="2026-11-21T00:00:00Z")
+            seen = REFERENCE if name == "tiny-trees" else None
+            created = "2026-11-21T00:00:00Z"
+            registry.push(Path(folder), name, "1.0.0", created=created, training_reference=seen)
             registry.alias(name, "champion", "1.0.0")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,20 @@ def test_figures_are_those_of_the_definition(
     np.testing.assert_array_equal(
         found, brute_force(events, function, window=10_000, lateness=lateness * 1000)
     )
+
+
+@pytest.mark.parametrize("function", ["sum", "avg", "min", "max", "count"])
+def test_figures_of_long_streams_in_order_are_those_of_the_definition(function: str) -> None:
+    dice = random.Random(17)
+    times = sorted(dice.randrange(60_000) for _ in range(400))
+    events = [(dice.choice("ab"), time, float(dice.randrange(9))) for time in times]
+    found = observe([*events], function=function)
+    np.testing.assert_array_equal(found, brute_force(events, function, 10_000, 10_000))
+
+
+def test_of_too_many_values_the_newest_count_also_in_long_streams() -> None:
+    figures = observe([("a", time, 1) for time in range(50)], max_events=11)
+    assert figures == [min(number, 11) for number in range(1, 51)]
 
 
 def batch_of(events: list[Event]) -> Batch:

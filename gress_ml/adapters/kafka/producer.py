@@ -169,7 +169,7 @@ class OutputProducer:
         topic, partition = place
         while True:
             try:
-                ack: _Acks = await self.client.send_batch(batch, topic, partition=partition)
+                ack: _Acks = await send_batch(self.client, batch, topic, partition)
             except KafkaTimeoutError:
                 log.warning("waiting_for_kafka", topic=topic, partition=partition)
             else:
@@ -244,6 +244,20 @@ async def connected(client: Mapping[str, Any], **settings: Any) -> AIOKafkaProdu
             raise BrokerUnavailable(f"Kafka does not answer: {error}") from error
         raise
     return producer
+
+
+async def send_batch(
+    producer: AIOKafkaProducer, batch: BatchBuilder, topic: str, partition: int
+) -> asyncio.Future[Any]:
+    """Hand a batch over; await the answer for its acknowledgement. Raises KafkaError.
+
+    aiokafka asks about all topics until it has to watch one, and then about the watched ones only:
+    it forgets where those are that it did not have to ask for, and their batches wait for ever. So
+    it watches each topic that is sent to.
+    """
+    producer.client.add_topic(topic)
+    ack: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)
+    return ack
 
 
 def record_batches(

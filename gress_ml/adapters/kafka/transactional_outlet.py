@@ -33,6 +33,7 @@ from gress_ml.adapters.kafka.producer import (
     connected,
     let_go,
     record_batches,
+    send_batch,
 )
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.errors import BrokerUnavailable
@@ -121,7 +122,7 @@ class TransactionalOutlet:
         while True:
             try:
                 ack: asyncio.Future[Any]
-                ack = await self._producer.send_batch(batch, topic, partition=partition)
+                ack = await send_batch(self._producer, batch, topic, partition)
             except KafkaTimeoutError:
                 log.warning("waiting_for_kafka", topic=topic, partition=partition)
             except (KafkaError, IllegalOperation) as error:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -7,11 +8,22 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from kit import PASS, WINDOWS, Bench, assert_order_kept, event, events, ids, run, until
+from kit import (
+    PASS,
+    PATIENCE_S,
+    WINDOWS,
+    Bench,
+    assert_order_kept,
+    event,
+    events,
+    ids,
+    run,
+    until,
+)
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.outlet import OutletLostError
-from gress_ml.adapters.kafka.producer import OutputProducer
+from gress_ml.adapters.kafka.producer import Message, OutputProducer
 from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.adapters.kafka.transactional_outlet import TransactionalOutlets
 from gress_ml.metrics import REOPENINGS
@@ -149,6 +161,24 @@ async def test_the_new_owner_reads_the_offset_after_its_predecessor_is_out(exact
     for outlet in (old, new):
         await outlet.close()
     await topics.stop()
+
+
+async def test_a_topic_made_meanwhile_does_not_hold_up_what_goes_to_others(exact: Bench) -> None:
+    client = KafkaSettings(bootstrap=exact.bootstrap).client
+    topics = OutputProducer(client, SystemClock())
+    await topics.start()
+    outlet = await TransactionalOutlets(client, exact.name, topics, SystemClock()).open(
+        (exact.source, 0)
+    )
+    late = f"{exact.name}-late"
+    await exact.make_topics(late)
+    sent = [await outlet.deliver(name, 0, [Message(b"", b"")]) for name in (exact.target, late)]
+    done, _ = await asyncio.wait(sent, timeout=PATIENCE_S)
+    assert len(done) == 2
+    await outlet.commit(1)
+    await outlet.close()
+    await topics.stop()
+    assert [len(await exact.read(name)) for name in (exact.target, late)] == [1, 1]
 
 
 async def test_a_message_that_the_broker_refuses_becomes_a_dead_letter(

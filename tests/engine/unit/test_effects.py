@@ -19,6 +19,7 @@ from gress_ml.adapters.memory import MemoryFeatures
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.bundle import Publication
 from gress_ml.engine.effects import Effects
+from gress_ml.engine.outages import Outages
 from gress_ml.errors import BrokerUnavailable, ModelCorrupt, StoreUnavailable
 from gress_ml.metrics import (
     DEAD_LETTERS,
@@ -103,7 +104,8 @@ class Shop:
     def __init__(self, wire: Wire, store: Any = None, publisher: Any = None) -> None:
         self.wire, self.metrics, clock = wire, PrometheusMetrics(), ManualClock(NOW_S)
         self.store = MemoryFeatures(clock) if store is None else store
-        self.effects = Effects(wire, self.store, self.metrics, clock, publisher)  # type: ignore[arg-type]
+        outages = Outages(self.metrics, clock.monotonic())
+        self.effects = Effects(wire, self.store, self.metrics, clock, outages, publisher)  # type: ignore[arg-type]
 
     async def perform(
         self, records: Sequence[FileRecord], result: Result, partition: int = 1

@@ -19,6 +19,7 @@ from gress_ml.adapters.snapshots import MemorySnapshots
 from gress_ml.batch import Batch
 from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
+from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import PartitionRunner, Shell
 from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
@@ -131,6 +132,7 @@ class World:
             snapshots=self.snapshots,
             metrics=self.metrics,
             afterwards=Afterwards(None, self.metrics, clock),  # type: ignore[arg-type] # no late work
+            outages=Outages(self.metrics, clock.monotonic()),
         )
         config = TaskSettings(BatchPolicy(2), 0.01, 0.02, in_flight_limit=2)
         task = PartitionTask(

@@ -15,6 +15,7 @@ from gress_ml.adapters.snapshots import MemorySnapshots
 from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import Engine
+from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import Shell
 from gress_ml.engine.together import Together
 from gress_ml.registry import Registry
@@ -58,6 +59,7 @@ def engine(registry: Registry) -> Engine:
         snapshots=MemorySnapshots(),
         metrics=metrics,
         afterwards=Afterwards(None, metrics, clock),  # type: ignore[arg-type] # nothing is late
+        outages=Outages(metrics, clock.monotonic()),
     )
     topology = load_topology(ROOT / "topologies" / "compression_selector.yaml", registry)
 
