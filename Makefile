@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install java run test lint format bench bench-quick scaling links fuzz chaos dataset dataset-full audit constraints clean
+.PHONY: help install java run test train lint format bench bench-quick scaling links fuzz chaos dataset dataset-full audit constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ run: install java ## Show the flagship topology at work on real servers
 
 test: install java lint ## Lint and run all tests, on real Kafka, Redis and PostgreSQL
 	$(PYTEST) $(PYTEST_ARGS)
+
+train: install ## Train the selector on build/dataset, judge it: TRAIN_ARGS='--no-publish --quick'
+	$(BIN)/gress train selector $(TRAIN_ARGS)
 
 lint: install ## Check style, types and the borders between the rooms
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Decide: records in, decisions out, written by hand for this one model; no framework.
 
 The work that the topology ``compression_selector`` does, as one would write it for this case alone:
-the same fields, the same 17 features in NumPy, the same model files, the same JSON. Every
+the same fields, the same 36 features in NumPy, the same model files, the same JSON. Every
 contender that works in batches calls this code.
 """
 
@@ -17,7 +17,9 @@ import orjson
 from benchmarks.decode import Columns, typed
 from gress_ml.dwcp import rules
 from gress_ml.dwcp.dataset import REGIONS
+from gress_ml.dwcp.features import NAME_V2
 from gress_ml.dwcp.links import LINKS
+from gress_ml.dwcp.payloads import PAYLOAD_TYPES
 from gress_ml.dwcp.profiles import AMST, HDE, profiles
 from gress_ml.inference import load_predictor
 from gress_ml.registry import Registry
@@ -28,6 +30,11 @@ THRESHOLD = 0.6
 
 LINK_CODES = {name: code for code, name in enumerate(LINKS, 1)}
 REGION_CODES = {name: code for code, name in enumerate(REGIONS, 1)}
+KIND_CODES = {name: code for code, name in enumerate(PAYLOAD_TYPES, 1)}
+WIDTH = 36
+
+Float32 = np.ndarray[Any, np.dtype[np.float32]]
+Float64 = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Choices(NamedTuple):
@@ -39,14 +46,16 @@ class Choices(NamedTuple):
     by_model: list[bool]
 
 
-def features_of(columns: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The 17 features, float32 of shape (n, 17)."""
+def features_of(columns: Columns) -> Float32:
+    """The 36 features of ``dwcp-v2``, float32 of shape (n, 36)."""
     numbers = columns.numbers
-    rtt, jitter, bandwidth, size, entropy, score, cpu, memory, ratio, hits, rate, base = numbers.T
-    made = np.empty((len(numbers), 17), np.float32)
+    rtt, jitter, bandwidth, size, entropy, score, cpu, memory = numbers.T[:8]
+    ratio, hits, rate, base, similarity, repetition, loss, cores = numbers.T[8:]
+    made = np.empty((len(numbers), WIDTH), np.float32)
     for column, values in enumerate((rtt, jitter, bandwidth, bandwidth / (rtt + 1))):
         made[:, column] = values
-    made[:, 4] = size / (1 << 20)
+    megabytes = size / (1 << 20)
+    made[:, 4] = megabytes
     made[:, 5] = entropy
     made[:, 6] = score
     made[:, 7] = cpu
@@ -59,7 +68,46 @@ def features_of(columns: Columns) -> np.ndarray[Any, np.dtype[np.float32]]:
     made[:, 14] = rate / (bandwidth + 1)
     made[:, 15] = [LINK_CODES.get(link, 0) for link in columns.links]
     made[:, 16] = [REGION_CODES.get(region, 0) for region in columns.regions]
+    made[:, 17] = similarity
+    made[:, 18] = repetition
+    made[:, 19] = loss
+    made[:, 20] = cores
+    made[:, 21] = [KIND_CODES.get(kind, 0) for kind in columns.kinds]
+    share = np.clip(cores * (1 - cpu / 100), 0.05, 1)
+    work = megabytes / share
+    spread = np.maximum(work / 4, megabytes / np.maximum(0.05, cores * (1 - cpu / 100)))
+    limit = stream_limit(rtt, loss)
+    one, four = np.minimum(bandwidth, limit), np.minimum(bandwidth, 4 * limit)
+    raw = wire_ms(size, one, rtt, 1)
+    light = wire_ms(size * (1 - 0.9 * score), four, rtt, 4)
+    strong = wire_ms(size * (1 - 0.99 * similarity / 100) * (1 - 0.95 * score), one, rtt, 1)
+    quick = light + 4 * spread
+    estimates = (
+        *(share, work, spread, limit, one, four, raw, light, strong),
+        (raw - light) / spread,
+        (light - strong) / work,
+        np.log(quick / raw),
+        np.log((strong + 200 * work) / quick),
+        np.log(work / raw),
+    )
+    for column, values in enumerate(estimates, 22):
+        made[:, column] = values
     return made
+
+
+def stream_limit(rtt: Float64, loss: Float64) -> Float64:
+    """What loss leaves of one TCP stream, in Mbit/s."""
+    lost = np.maximum(loss, 1e-8)
+    beyond = 0.0059 * np.sqrt(rtt / lost * np.sqrt(rtt / lost))
+    found: Float64 = 11.6 / np.maximum(rtt, 0.01) * np.maximum(np.sqrt(1.5 / lost), beyond)
+    return found
+
+
+def wire_ms(size: Float64, mbps: Float64, rtt: Float64, streams: int) -> Float64:
+    """Slow start, and the bytes at the rate."""
+    started = np.minimum(size, 125 * mbps * rtt) / (streams * 14_480)
+    found: Float64 = rtt * (0.5 + 1.44 * np.log1p(started)) + size / 125 / mbps
+    return found
 
 
 class Decide:
@@ -74,12 +122,12 @@ class Decide:
         self._same = {
             "model": bundle.name,
             "version": bundle.version,
-            "feature_schema": "dwcp-v17",
+            "feature_schema": NAME_V2,
         }
         self._classes = np.array(self.predictor.classes, object)
         self._profiles = profiles()
 
-    def choose(self, matrix: np.ndarray[Any, np.dtype[np.float32]]) -> Choices:
+    def choose(self, matrix: Float32) -> Choices:
         """The model's choices, and those of the rules where it is not sure."""
         probabilities = self.predictor.predict(matrix).astype(np.float64).round(6)
         top = probabilities.argmax(axis=1)

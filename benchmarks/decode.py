@@ -44,6 +44,10 @@ class Transfer(msgspec.Struct, gc=False):
     hde_delta_hit_rate: _Percent = 0.0
     amst_transfer_rate_mbps: _Mbps = 0.0
     baseline_compression_ratio: _Ratio = 0.0
+    baseline_similarity: _Percent = 0.0
+    repetition_score: _Percent = 0.0
+    packet_loss: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 1e-4
+    cpu_cores: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1
 
 
 class Columns(NamedTuple):
@@ -53,7 +57,8 @@ class Columns(NamedTuple):
     vms: list[str]
     links: list[str]
     regions: list[str]
-    numbers: np.ndarray[Any, np.dtype[np.float64]]  # (n, 12), as ``_numbers`` lists them
+    kinds: list[str]  # of payload
+    numbers: np.ndarray[Any, np.dtype[np.float64]]  # (n, 16), as ``_numbers`` lists them
 
 
 _numbers = attrgetter(
@@ -69,6 +74,10 @@ _numbers = attrgetter(
     "hde_delta_hit_rate",
     "amst_transfer_rate_mbps",
     "baseline_compression_ratio",
+    "baseline_similarity",
+    "repetition_score",
+    "packet_loss",
+    "cpu_cores",
 )
 _decode = msgspec.json.Decoder(Transfer).decode
 
@@ -81,6 +90,7 @@ def typed(values: Sequence[bytes]) -> Columns:
         [row.vm_id for row in rows],
         [row.link_type for row in rows],
         [row.region for row in rows],
+        [row.payload_type for row in rows],
         np.array([_numbers(row) for row in rows]),
     )
 
@@ -93,6 +103,7 @@ def plain(values: Sequence[bytes]) -> Columns:
         [event["vm_id"] for event in events],
         [event["link_type"] for event in events],
         [event.get("region", UNKNOWN) for event in events],
+        [event.get("payload_type", UNKNOWN) for event in events],
         np.array([_numbers_of(event.get, event) for event in events], np.float64),
     )
 
@@ -111,4 +122,8 @@ def _numbers_of(get: Any, event: dict[str, Any]) -> tuple[float, ...]:
         get("hde_delta_hit_rate", 0.0),
         get("amst_transfer_rate_mbps", 0.0),
         get("baseline_compression_ratio", 0.0),
+        get("baseline_similarity", 0.0),
+        get("repetition_score", 0.0),
+        get("packet_loss", 1e-4),
+        get("cpu_cores", 1),
     )

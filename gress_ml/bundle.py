@@ -23,6 +23,7 @@ Role = Literal[
     "scaler",  # feature_scaler.json {mean, scale}
     "labels",  # label_encoder.json {classes}
     "metadata",  # metadata.json: free form, for people
+    "card",  # model_card.md: what it is for, how good it is, where its limits are
 ]
 
 
@@ -46,6 +47,8 @@ class Manifest(BaseModel):
     version: str  # semantic version without a leading v
     files: Mapping[Role, FileEntry]
     classes: tuple[str, ...] = ()  # order of the probability columns; empty for regression
+    #: Shares of an ensemble's parts, as chosen in training; empty when the bundle does not say.
+    weights: Mapping[Literal["trees", "network"], float] = Field(default_factory=dict)
     feature_fingerprint: str = ""  # of the feature schema; empty when the bundle has none
     #: Summary of the training data per feature, for drift: {feature: {mean, std, edges, counts}}.
     training_reference: Mapping[str, Any] = Field(default_factory=dict)

@@ -27,7 +27,7 @@ COMMANDS = {
     "docs": ("docs", "docs"),
     "switch": ("switch", "switch"),
     "dataset": ("dataset", "app"),
-    "train": ("train", "train"),
+    "train": ("train", "app"),
     "models": ("models", "app"),
     "experiment": ("experiment", "app"),
     "dev": ("dev", "app"),

@@ -33,7 +33,7 @@ _PROBABILITY_SLACK = 1e-3
 class Options:
     """How to load a bundle."""
 
-    weights: Weights = DEFAULT_WEIGHTS
+    weights: Weights | None = None  # as the bundle says, unless given
     gpu: Gpu | None = None
     output: str | None = None  # the graph's output to read, where it has several
     classes: tuple[str, ...] = ()  # for a bundle that names none
@@ -82,9 +82,10 @@ def _network(bundle: Bundle, classes: tuple[str, ...], options: Options) -> AnyP
 
 
 def _ensemble(bundle: Bundle, classes: tuple[str, ...], options: Options) -> AnyPredictor:
-    if options.weights.network == 0:
+    weights = options.weights or _weights(bundle)
+    if weights.network == 0:
         return _trees(bundle, classes, options)
-    if options.weights.trees == 0:
+    if weights.trees == 0:
         return _network(bundle, classes, options)
     path = bundle.require("scaler")
     trees = _trees(bundle, classes, options)
@@ -96,7 +97,17 @@ def _ensemble(bundle: Bundle, classes: tuple[str, ...], options: Options) -> Any
             f"{bundle.folder}: trees take {trees.inputs[0]}, the network {network.inputs[0]}: "
             "expected the same features. Publish parts that were trained together."
         )
-    return Ensemble(trees, network, scaler, options.weights)
+    return Ensemble(trees, network, scaler, weights)
+
+
+def _weights(bundle: Bundle) -> Weights:
+    said = bundle.manifest.weights
+    if not said:
+        return DEFAULT_WEIGHTS
+    try:
+        return Weights(said.get("trees", 0.0), said.get("network", 0.0))
+    except ValueError as error:
+        raise ModelCorrupt(f"{bundle.folder}: {error}. Publish it again.") from error
 
 
 def _one(

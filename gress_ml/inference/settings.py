@@ -68,8 +68,9 @@ class ModelSettings(OperatorConfig):
         default=(0,), json_schema_extra={"ml_default": "inference.gpu_device_ids"}
     )
     """The CUDA devices; calls go to them in turn."""
-    weights: EnsembleWeights = EnsembleWeights()
-    """Shares of an ensemble's parts. One of weight 0 is not run."""
+    weights: EnsembleWeights | None = None
+    """Shares of an ensemble's parts; those of the bundle unless given, which are 0.7 and 0.3 where
+    it does not say. A part of weight 0 is not run."""
     warmup: bool = True
     """Whether the batch sizes in use are tried once before the first row."""
 
@@ -84,7 +85,7 @@ class ModelSettings(OperatorConfig):
     def options(self, features: int | None) -> Options:
         """How to load a bundle whose feature schema has so many features."""
         return Options(
-            weights=Weights(self.weights.trees, self.weights.network),
+            weights=Weights(self.weights.trees, self.weights.network) if self.weights else None,
             gpu=Gpu(self.gpu_device_ids) if self.enable_gpu else None,
             output=self.output,
             classes=self.classes,

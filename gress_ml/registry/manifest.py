@@ -27,6 +27,7 @@ ROLES: Mapping[str, Role] = {
     "feature_scaler.json": "scaler",
     "label_encoder.json": "labels",
     "metadata.json": "metadata",
+    "model_card.md": "card",
 }
 SERVED: frozenset[Role] = frozenset({"model", "trees", "network"})
 

@@ -185,6 +185,7 @@ class Registry:
         scores: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
         training_reference: Mapping[str, Any] | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> Bundle:
         """Publish files as a new version: there in whole or not at all, never over an old one.
 
@@ -198,6 +199,7 @@ class Registry:
             "scores": dict(scores or said.get("scores", {})),
             "tags": dict(tags or said.get("tags", {})),
             "training_reference": dict(training_reference or said.get("training_reference", {})),
+            "weights": dict(weights or said.get("weights", {})),
         }
         parsed = _version(version)
         if parsed is None:

@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from gress_ml.batch import Array, Batch, concat
 from gress_ml.bundle import Bundle
 from gress_ml.dwcp import rules
-from gress_ml.dwcp.features import feature_spec
+from gress_ml.dwcp.features import feature_spec_v2
 from gress_ml.dwcp.profiles import ALGORITHMS, AMST, DEFAULT_STREAMS, HDE, profiles
 from gress_ml.errors import SchemaError
 from gress_ml.features import FeatureSet, features_of
@@ -63,10 +63,11 @@ class CompressionSelectorConfig(OperatorConfig):
     """Whether the model is asked; false returns to the rules."""
     models_path: Path | None = None
     """A folder with the model bundle, used instead of the registry."""
-    xgboost_weight: float = Field(default=0.7, ge=0.0)
-    """Weight of the trees in the ensemble."""
-    neural_net_weight: float = Field(default=0.3, ge=0.0)
-    """Weight of the network in the ensemble."""
+    xgboost_weight: float | None = Field(default=None, ge=0.0)
+    """Weight of the trees in the ensemble; 0.7 where only the other weight is given. With neither,
+    the weights are those of the bundle, which its training chose."""
+    neural_net_weight: float | None = Field(default=None, ge=0.0)
+    """Weight of the network in the ensemble; 0.3 where only the other weight is given."""
     fallback_enabled: bool = True
     """Whether the rules decide what the model cannot; false rejects such rows."""
     cache_size: int = Field(default=1000, ge=0)
@@ -86,9 +87,21 @@ class CompressionSelectorConfig(OperatorConfig):
 
     @model_validator(mode="after")
     def _some_weight(self) -> Self:
-        if self.xgboost_weight + self.neural_net_weight == 0:
+        if self.xgboost_weight == self.neural_net_weight == 0:
             raise ValueError("xgboost_weight and neural_net_weight cannot both be 0")
         return self
+
+    @property
+    def weights(self) -> Weights | None:
+        """The weights that are set; None leaves them to the bundle."""
+        trees, network = self.xgboost_weight, self.neural_net_weight
+        if trees is None and network is None:
+            return None
+        default = Weights()
+        return Weights(
+            default.trees if trees is None else trees,
+            default.network if network is None else network,
+        )
 
 
 SWITCH = "compression_ml.enabled"
@@ -184,10 +197,9 @@ class CompressionSelector(Operator[CompressionSelectorConfig]):
         features = features_of(self._bundle)
         self._vector = features.vector
         self._rule_columns = [_position(self._vector, name) for name in _RULE_FEATURES]
-        weights = Weights(self.config.xgboost_weight, self.config.neural_net_weight)
         width = len(self._vector.names)
         self.predictor: Predictor = load_predictor(
-            self._bundle, Options(weights=weights, features=width)
+            self._bundle, Options(weights=self.config.weights, features=width)
         )
         warm_up(self.predictor, sorted({1, self.config.batch_size}))
         self._labels = (self._bundle.name, self._bundle.version)
@@ -468,7 +480,7 @@ def _merged(first: Output, second: Output) -> Output:
 # --- examples -------------------------------------------------------------------------------------
 
 _EXAMPLE = {"model": "compression-selector@1.0.0", "batch_size": 4, "cache_size": 0}
-_EXAMPLE_VECTOR = FeatureSet(feature_spec()).vector
+_EXAMPLE_VECTOR = FeatureSet(feature_spec_v2()).vector
 _EXAMPLE_COLUMNS = columns_of(
     [
         Column("request_id", ColumnType.STRING),
@@ -476,21 +488,31 @@ _EXAMPLE_COLUMNS = columns_of(
         Column("features", ColumnType.VECTOR, nullable=True, features=_EXAMPLE_VECTOR),
     ]
 )
-# In the order of the 17 features.
-_WAN = [60, 4, 80, 1.31, 1.5, 7.9, 0.05, 35, 0.2, 40, 95, 60, 3, 38, 0.74, 3, 1]
-_METRO = [4, 0.3, 650, 130, 1, 5.1, 0.6, 35, 0.2, 4, 85, 300, 3, 3.4, 0.46, 2, 1]
-_DC = [0.15, 0.01, 7000, 6087, 1, 7.9, 0.01, 60, 0.2, 1, 5, 4000, 3, 0.05, 0.57, 1, 1]
-_NO_HISTORY = [None if at == 9 else value for at, value in enumerate(_WAN)]
+# In the order of the features of dwcp-v2.
+_EDGE = [
+    60, 4, 8, 0.131, 0.5, 5, 0.6, 25, 0.2, 40, 95, 7, 3, 38, 0.778, 4, 1, 99, 40, 0.002, 4, 3,
+    1, 0.5, 0.167, 5.29, 5.29, 8, 936, 333, 60.1, 3620, 545, -1.03, -0.733, -7.53,
+]  # fmt: skip
+_WAN = [
+    50, 2, 150, 2.94, 0.5, 5, 0.6, 35, 0.2, 4, 5, 30, 3, 0.2, 0.199, 3, 1, 0, 10, 0.0002, 4,
+    5, 1, 0.5, 0.192, 20.1, 20.1, 80.4, 397, 167, 278, 1200, -222, -0.86, 0.811, -6.68,
+]  # fmt: skip
+_DC = [
+    0.15, 0.01, 7000, 6090, 1, 7.9, 0, 60, 0.2, 1, 5, 4000, 1, 0.05, 0.571, 1, 1, 0, 0, 1e-06,
+    4, 8, 1, 1, 0.625, 94700, 7000, 7000, 1.77, 1.53, 1.77, 0.389, -0.243, 0.821, 3.91,
+    -0.572,
+]  # fmt: skip
+_NO_HISTORY = [None if at == 9 else value for at, value in enumerate(_EDGE)]
 _EXAMPLE_ROWS = (
-    {"request_id": "r-1", "vm_id": "vm-1", "features": _WAN},
-    {"request_id": "r-2", "vm_id": "vm-1", "features": _METRO},
+    {"request_id": "r-1", "vm_id": "vm-1", "features": _EDGE},
+    {"request_id": "r-2", "vm_id": "vm-1", "features": _WAN},
     {"request_id": "r-3", "vm_id": "vm-2", "features": _DC},
     {"request_id": "r-4", "vm_id": "vm-2", "features": _NO_HISTORY},
 )
 
 CompressionSelector.examples = (
     Example(
-        title="A slow link, a city and a data centre; and a row that the rules have to decide",
+        title="An edge, a wide area and a data centre; and a row that the rules have to decide",
         config=_EXAMPLE,
         columns=_EXAMPLE_COLUMNS,
         rows=_EXAMPLE_ROWS,

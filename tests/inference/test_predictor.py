@@ -9,6 +9,7 @@ import shutil
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,26 @@ def test_a_part_of_weight_zero_is_not_run(bundle: Find, rows: Float32) -> None:
     assert not network.accepts_missing
     both = 0.7 * trees.predict(rows) + 0.3 * network.predict(rows)
     np.testing.assert_allclose(load_predictor(bundle("tiny-selector")).predict(rows), both, 1e-5)
+
+
+def test_a_bundle_may_say_the_weights_and_who_loads_it_may_overrule(
+    bundle: Find, rows: Float32
+) -> None:
+    plain = bundle("tiny-selector")
+    said = replace(
+        plain, manifest=plain.manifest.model_copy(update={"weights": {"trees": 1.0, "network": 0}})
+    )
+    np.testing.assert_allclose(load_predictor(said).predict(rows), trees_by_hand(rows), atol=1e-6)
+    overruled = load_predictor(said, Options(weights=Weights(0.7, 0.3))).predict(rows)
+    np.testing.assert_array_equal(overruled, load_predictor(plain).predict(rows))
+
+
+def test_weights_of_a_bundle_that_mean_nothing_are_told(bundle: Find) -> None:
+    plain = bundle("tiny-selector")
+    for weights in ({"trees": 0.0}, {"trees": -1.0, "network": 1.0}):
+        said = replace(plain, manifest=plain.manifest.model_copy(update={"weights": weights}))
+        with pytest.raises(ModelCorrupt, match="expected two weights"):
+            load_predictor(said)
 
 
 @pytest.mark.parametrize("weights", [(0, 0), (-1, 1), (float("nan"), 1), (float("inf"), 1)])

@@ -19,7 +19,7 @@ from gress_ml import (
     columns_of,
     concat,
 )
-from gress_ml.dwcp.features import feature_spec
+from gress_ml.dwcp.features import NAME_V2, feature_spec_v2
 from gress_ml.errors import ModelNotFound
 from gress_ml.features import FeatureSet
 from gress_ml.registry import Registry
@@ -29,7 +29,7 @@ from gress_ml_operators.compression_selector import (
 )
 
 MODELS = Path(__file__).parents[2] / "models"
-VECTOR = FeatureSet(feature_spec()).vector
+VECTOR = FeatureSet(feature_spec_v2()).vector
 DECIDED = ("algorithm", "codec", "streams", "confidence", "probabilities", "reason")
 
 
@@ -89,7 +89,7 @@ def test_the_model_decides_when_it_is_sure() -> None:
     ]
     assert output.batch["model"][0] == "compression-selector"
     assert output.batch["version"][0] == "1.0.0"
-    assert output.batch["feature_schema"][0] == "dwcp-v17"
+    assert output.batch["feature_schema"][0] == NAME_V2
 
 
 def test_rows_beyond_the_batch_size_say_the_same() -> None:
@@ -248,9 +248,12 @@ def test_weights_change_the_probabilities() -> None:
     batch = transfers(20)
     trees, network, both = (
         np.array([[*row[4].values()] for row in decided(selector(**config).process(batch))])
-        for config in ({"neural_net_weight": 0}, {"xgboost_weight": 0}, {})
+        for config in ({"neural_net_weight": 0}, {"xgboost_weight": 0}, {"xgboost_weight": 0.7})
     )
     np.testing.assert_allclose(both, 0.7 * trees + 0.3 * network, atol=2e-6)
+    said = Registry(MODELS).find("compression-selector").manifest.weights
+    chosen = np.array([[*row[4].values()] for row in decided(selector().process(batch))])
+    np.testing.assert_allclose(chosen, said["trees"] * trees + said["network"] * network, atol=2e-6)
     with pytest.raises(ValidationError, match="cannot both be 0"):
         CompressionSelectorConfig(xgboost_weight=0, neural_net_weight=0)
 

@@ -2,13 +2,11 @@
 
 Reading order: ``recipe``, ``measuring`` (stage one: really compress), ``fleet`` and ``labelling``
 (stage two: links, costs, history, labels), ``noise``, ``columns``, ``build``, ``reader``.
-``samples`` measures a few transfers on the spot.
 """
 
 from gress_ml.dwcp.dataset.fleet import START_MS
 from gress_ml.dwcp.dataset.parquet import DatasetError
 from gress_ml.dwcp.dataset.reader import Dataset, outcomes, read, transfers
-from gress_ml.dwcp.dataset.samples import Plan, Sample, load, measure_samples, save
 from gress_ml.dwcp.links import REGIONS
 
 __all__ = [
@@ -16,12 +14,7 @@ __all__ = [
     "START_MS",
     "Dataset",
     "DatasetError",
-    "Plan",
-    "Sample",
-    "load",
-    "measure_samples",
     "outcomes",
     "read",
-    "save",
     "transfers",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -13,7 +14,19 @@ class ExtraMissingError(GressError):
     """A library of the extra ``train`` is not installed."""
 
 
-LIBRARIES = ("xgboost", "onnxmltools", "onnx", "tensorflow", "keras")
+LIBRARIES = (
+    "xgboost",
+    "onnxmltools",
+    "onnx",
+    "tensorflow",
+    "keras",
+    "optuna",
+    "scipy",
+    "matplotlib",
+    "tensorboard",
+    "pyarrow",
+)
+_TALKATIVE = ("tensorflow", "keras")
 
 
 def require_libraries() -> None:
@@ -25,6 +38,8 @@ def require_libraries() -> None:
 
 def library(name: str) -> ModuleType:
     """The module. Raises ExtraMissingError that says what to install."""
+    if name in _TALKATIVE:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors that end it are raised anyway
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

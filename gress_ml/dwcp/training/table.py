@@ -1,111 +1,101 @@
-"""Table: samples as feature rows, labels and costs, through the code that serves."""
+"""Table: measured transfers as feature rows, labels and costs, through the code that serves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isfinite, nan
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from gress_ml.dwcp.dataset import Sample
-from gress_ml.dwcp.events import HISTORY_FIELDS, HISTORY_KEY, TRANSFER
-from gress_ml.dwcp.features import feature_spec
-from gress_ml.dwcp.history import DEFAULT_ALPHA, History, Row, observation
-from gress_ml.dwcp.profiles import ALGORITHMS
-from gress_ml.features import FeatureSet
-from gress_ml.features.keys import SEPARATOR
+from gress_ml.batch import Batch
+from gress_ml.dwcp.dataset import Dataset, transfers
+from gress_ml.dwcp.events import TRANSFER
+from gress_ml.features import FeatureSet, FeatureSetSpec
 from gress_ml.record import FileRecord
 from gress_ml.runtime.decode import Decoder
 
-#: Share of past transfers of which all profiles were seen; of the others only one.
-DUAL_RUN_SHARE = 0.25
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows in order of time."""
+    """Rows in order of time; rows of one ``source`` or one ``condition`` belong together."""
 
-    features: npt.NDArray[np.float32]  # (n, 17)
+    events: Batch  # columns of dwcp.transfer, with the history known before each transfer
+    features: Float32  # (n, width)
     names: tuple[str, ...]
-    label: npt.NDArray[np.intp]  # position in ALGORITHMS of the cheapest profile
-    cost: npt.NDArray[np.float64]  # (n, 3), ms, in the order of ALGORITHMS
-    link_type: npt.NDArray[np.object_]
+    cost: Float64  # (n, 3), ms, in the order of ALGORITHMS
+    source: npt.NDArray[np.object_]  # where the payload comes from
+    condition: npt.NDArray[np.object_]  # which link it went over
+    cohort: npt.NDArray[np.int64]  # of sources and links that no other cohort has
 
     def __len__(self) -> int:
-        return len(self.label)
+        return len(self.cost)
 
-    def part(self, start: float, end: float) -> Table:
-        """The rows between two shares of the time, e.g. ``part(0.0, 0.7)``."""
-        rows = slice(round(start * len(self)), round(end * len(self)))
-        return Table(
-            self.features[rows],
-            self.names,
-            self.label[rows],
-            self.cost[rows],
-            self.link_type[rows],
+    @property
+    def label(self) -> npt.NDArray[np.intp]:
+        """Position in ALGORITHMS of the cheapest profile."""
+        cheapest: npt.NDArray[np.intp] = self.cost.argmin(axis=1)
+        return cheapest
+
+    def rows(self, which: npt.NDArray[Any]) -> Table:
+        """The rows of a mask or of positions."""
+        return replace(
+            self,
+            events=self.events.take(which),
+            features=self.features[which],
+            cost=self.cost[which],
+            source=self.source[which],
+            condition=self.condition[which],
+            cohort=self.cohort[which],
         )
 
+    def column(self, name: str) -> Float32:
+        """One feature."""
+        found: Float32 = self.features[:, self.names.index(name)]
+        return found
 
-def table_of(samples: Sequence[Sample], seed: int = 17) -> Table:
-    """Feature rows of the samples; history is what earlier transfers showed, never the row's own.
+    def with_events(self, events: Batch, spec: FeatureSetSpec) -> Table:
+        """The same rows with other events, such as perturbed ones, and the features of these."""
+        features, names = features_of(events, spec)
+        return replace(self, events=events, features=features, names=names)
 
-    Raises ValueError for a sample without all arms or that the event schema refuses.
+
+def table_of(data: Dataset, spec: FeatureSetSpec) -> Table:
+    """The rows of a data set; history is what was known before each transfer.
+
+    Raises ValueError for a transfer that the event schema or the feature schema refuses.
     """
-    costs = np.array([_costs(sample) for sample in samples])
-    events = [
-        {**sample.transfer, **past}
-        for sample, past in zip(samples, _lagged(samples, seed), strict=True)
-    ]
+    events = decoded([*transfers(data)])
+    features, names = features_of(events, spec)
+    return Table(
+        events,
+        features,
+        names,
+        data.arms("cost"),
+        data["source_id"],
+        data["link_condition_id"],
+        data["cohort"],
+    )
+
+
+def decoded(events: Sequence[Mapping[str, Any]]) -> Batch:
+    """``dwcp.transfer`` messages as a worker reads them. Raises ValueError."""
     records = [FileRecord(number, orjson.dumps(event)) for number, event in enumerate(events)]
     batch, refused = Decoder(TRANSFER).decode("dwcp.transfers", 0, records)
     if refused:
-        raise ValueError(f"sample {refused[0].offset + 1}: {refused[0].message}")
-    features = FeatureSet(feature_spec())
-    matrix, rejected = features.transform(batch)
+        raise ValueError(f"transfer {refused[0].offset + 1}: {refused[0].message}")
+    return batch
+
+
+def features_of(events: Batch, spec: FeatureSetSpec) -> tuple[Float32, tuple[str, ...]]:
+    """The vectors of the events and the names of their values. Raises ValueError."""
+    features = FeatureSet(spec)
+    matrix, rejected = features.transform(events)
     if rejected:
-        raise ValueError(f"sample {rejected[0].offset + 1}: {rejected[0].message}")
-    return Table(matrix, features.vector.names, costs.argmin(axis=1), costs, batch["link_type"])
-
-
-def _costs(sample: Sample) -> list[float]:
-    arms = sample.outcome.get("arms") or {}
-    missing = [name for name in ALGORITHMS if name not in arms]
-    if missing:
-        raise ValueError(
-            f"sample {sample.transfer['request_id']} has no arm {', '.join(missing)}: "
-            "training needs dual runs"
-        )
-    return [float(arms[name]["cost"]) for name in ALGORITHMS]
-
-
-def _lagged(samples: Sequence[Sample], seed: int) -> list[Mapping[str, float]]:
-    """History before each transfer, as production would have it: mostly of one arm per transfer."""
-    history, rng = History(DEFAULT_ALPHA), np.random.default_rng(seed)
-    rows: list[Mapping[str, float]] = []
-    for sample in samples:
-        event = sample.transfer
-        key = SEPARATOR.join(event[name] for name in HISTORY_KEY).encode()
-        rows.append(_known(history.row(key)))
-        history.observe(key, _seen(sample, rng))
-    return rows
-
-
-def _known(row: Row) -> Mapping[str, float]:
-    """As float32, which is how the feature store keeps it."""
-    kept = np.array(row, np.float32).tolist()
-    return {
-        name: value for name, value in zip(HISTORY_FIELDS, kept, strict=True) if isfinite(value)
-    }
-
-
-def _seen(sample: Sample, rng: np.random.Generator) -> Row:
-    arms: Mapping[str, Any] = sample.outcome["arms"]
-    size = sample.transfer["payload_size"]
-    if rng.random() < DUAL_RUN_SHARE:
-        return observation(size, arms, sample.outcome.get("baseline_ratio") or nan)
-    one = ALGORITHMS[int(rng.integers(len(ALGORITHMS)))]
-    return observation(size, {one: arms[one]})
+        raise ValueError(f"transfer {rejected[0].offset + 1}: {rejected[0].message}")
+    return matrix, features.vector.names
