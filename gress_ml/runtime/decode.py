@@ -95,7 +95,7 @@ class Decoder:
 
         With ``origins`` the batch is a joint one, whose rows are numbered.
         """
-        rows, faults = self._parse(records)
+        rows, faults = self.parse(records)
         bad = [fault.offset for fault in faults]
         good = _without(records, bad)
         columns = self._columns(rows)
@@ -131,7 +131,7 @@ class Decoder:
             columns.update(zip(float_names, matrix, strict=True))
         return columns
 
-    def _parse(self, records: Sequence[Record]) -> tuple[list[Any], list[Rejected]]:
+    def parse(self, records: Sequence[Record]) -> tuple[list[Any], list[Rejected]]:
         """The good events as structs, and what is wrong with the others, by their places."""
         values = [record.value for record in records]
         decode: Callable[[Any], Any] = self._decode if self._sound(values) else self._checked
