@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Generator
+from types import CodeType, FrameType
 from typing import Any
 
 Spent = dict[str, int]  # by stage
@@ -31,22 +31,48 @@ class Probe:
 
     def watch(self, owner: Any, name: str, stage: str) -> None:
         """Put a watched function in the place of ``owner.name``."""
-        function, ns = getattr(owner, name), self._ns
+        function = getattr(owner, name)
 
         def watched(*arguments: Any) -> Any:
-            caller, self._stage = self._stage, stage
-            at = self.clock()
-            ns[caller] += at - self._since
-            self._since = at
-            try:
-                return function(*arguments)
-            finally:
-                at = self.clock()
-                ns[stage] += at - self._since
-                self._since, self._stage = at, caller
+            return self._within(stage, lambda: function(*arguments))
 
-        self._own.add(watched.__code__)
+        self._hide(watched, self._within)
         setattr(owner, name, watched)
+
+    def watch_generator(self, owner: Any, name: str, stage: str) -> None:
+        """The same of a function that returns a generator: what it spends between its yields."""
+        function = getattr(owner, name)
+
+        def watched(*arguments: Any) -> Generator[Any, Any, Any]:
+            inner, answer = function(*arguments), None
+            while True:
+                try:
+                    wish = self._within(stage, lambda: inner.send(answer))  # noqa: B023 - at once
+                except StopIteration as end:
+                    return end.value
+                answer = yield wish
+
+        self._hide(watched, self._within)
+        setattr(owner, name, watched)
+
+    def _within(self, stage: str, call: Callable[[], Any]) -> Any:
+        caller, self._stage = self._stage, stage
+        at = self.clock()
+        self._ns[caller] += at - self._since
+        self._since = at
+        try:
+            return call()
+        finally:
+            at = self.clock()
+            self._ns[stage] += at - self._since
+            self._since, self._stage = at, caller
+
+    def _hide(self, *functions: Any) -> None:
+        """Calls of these are the probe's own, and do not count."""
+        for function in functions:
+            code = function.__code__
+            inside = [one for one in code.co_consts if isinstance(one, CodeType)]
+            self._own.update([code, *inside])
 
     def time(self, run: Callable[[], object]) -> Spent:
         """Nanoseconds per stage."""

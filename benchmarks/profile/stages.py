@@ -54,14 +54,15 @@ def watch(flagship: Flagship) -> Probe:
         (model.trees, "predict"),
         (model.network, "predict"),
         (model, "predict"),
-        (flagship.select, "process"),
+        (flagship.select, "stages"),
         (flagship.calls, "run"),
         (plan, "encode_rows"),
         (plan, "keys_of"),
     )
     probe = Probe(REST, time.perf_counter_ns)
     for (owner, name), stage in zip(seams, STAGES[:-1], strict=True):
-        probe.watch(owner, name, stage)
+        watch = probe.watch_generator if name == "stages" else probe.watch
+        watch(owner, name, stage)
     return probe
 
 
