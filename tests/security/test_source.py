@@ -33,6 +33,14 @@ CALLED = frozenset(
 #: Keyword arguments with values that take a protection away.
 KEYWORDS = {"shell": True, "allow_pickle": True, "verify": False, "check_hostname": False}
 
+#: What makes such bytes and never reads them: payloads to measure with.
+WRITERS = {
+    ("gress_ml/dwcp/corpus/archive.py", "import zipfile"),
+    ("gress_ml/dwcp/corpus/files.py", "import marshal"),
+    ("gress_ml/dwcp/corpus/files.py", "compile()"),  # to bytecode, which is not run
+    ("gress_ml/dwcp/corpus/tree.py", "import tarfile"),
+}
+
 #: ruamel's other loaders make no objects.
 UNSAFE = {("YAML", "unsafe"), ("YAML", "full")}
 
@@ -80,11 +88,12 @@ def test_the_source_is_looked_at() -> None:
 
 def test_no_source_runs_what_it_reads() -> None:
     found = [
-        f"{path.relative_to(ROOT)}:{fault}"
+        (path.relative_to(ROOT).as_posix(), *fault.split(": ", 1))
         for path in FILES
         for fault in faults(ast.parse(path.read_bytes()))
     ]
-    assert found == []
+    assert [where for where in found if (where[0], where[2]) not in WRITERS] == []
+    assert {(file, what) for file, _, what in found} >= WRITERS  # else one has outlived its reason
 
 
 @pytest.mark.parametrize(

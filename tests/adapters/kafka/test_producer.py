@@ -46,10 +46,21 @@ class _Broker:
         answer.set_result(None)
 
 
+class _Metadata:
+    """Which topics the client asks the broker about."""
+
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+
+    def add_topic(self, topic: str) -> None:
+        self.topics.add(topic)
+
+
 class _Client:
     def __init__(self, broker: _Broker, **_: Any) -> None:
         self.broker = broker
         self._message_accumulator = type("Accumulator", (), {})()
+        self.client = _Metadata()
         broker.clients.append(self)
 
     async def start(self) -> None:
