@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Two processes, each with servers of its own: tests on Kafka mostly wait. What luck of timing fails
 # once is tried once more, a few times in all, and shown with its traceback.
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile \
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
   --reruns 1 --max-suite-reruns 4 --rerun-show-tracebacks
 
 .DEFAULT_GOAL := help

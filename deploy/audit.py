@@ -47,6 +47,7 @@ LIBRARY_ONLY = frozenset({"LGPL-3.0-only", "MPL-2.0"})
 SPOKEN = {
     "apache 2": "Apache-2.0",
     "apache 2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
     "apache license, version 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0",
     "3-clause bsd license": "BSD-3-Clause",
@@ -59,6 +60,7 @@ SPOKEN = {
 }
 #: Packages whose metadata does not say it; read in the files that they bring.
 READ = {
+    "namex": "Apache-2.0",  # LICENSE
     "pgserver": "Apache-2.0",  # LICENSE
     "scipy": "BSD-3-Clause",  # LICENSE.txt; its classifier says BSD
     "venusian": "BSD",  # LICENSE.txt: Repoze, a BSD licence with a clause on names
