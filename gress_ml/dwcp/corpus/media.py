@@ -43,7 +43,8 @@ def _sheets(form: str, wish: Wish) -> Iterator[bytes]:
         for _ in range(1 if number else 24):
             data = found[int(rng.integers(len(found)))] if found else b""
             try:
-                picture = Image.open(io.BytesIO(data)).convert("RGB")
+                # by way of RGBA: Pillow warns of transparent colours in a palette
+                picture = Image.open(io.BytesIO(data)).convert("RGBA").convert("RGB")
             except (OSError, ValueError):  # sound, or a picture that Pillow does not know
                 continue
             edge = int(rng.integers(16, max(17, side // 3)))
