@@ -17,27 +17,21 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import TOPOLOGY
 from benchmarks.machine import describe_machine
+from benchmarks.profile.flagship import no_rows, open_patient_plan
 from benchmarks.report import show_machine
 from benchmarks.transfers import make_templates
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
-from gress_ml.engine.driving import Answers
-from gress_ml.engine.planning import build_plan
-from gress_ml.engine.stores import open_models
 from gress_ml.engine.together import MOST_ROWS, Together
-from gress_ml.operator import Lookup
 from gress_ml.record import FileRecord
 from gress_ml.runtime.plan import Plan
-from gress_ml.topology.load import load_topology
 
 _PARTITIONS = (2, 4, 16)
 _ROWS = (1, 4, 16, 64)
 _EVENTS = 2_000  # of a round
 _ROUNDS = 7
-_NO_DEADLINE = {"inference_timeout_ms": 0.0}
 
 
 @dataclass(eq=False)
@@ -50,18 +44,7 @@ class Member:
 
 
 def _members(count: int) -> list[Member]:
-    topology = load_topology(TOPOLOGY, open_models)
-    models = open_models(topology.settings.ml, topology.settings.project)
-    plans = [build_plan(topology, topology.inputs["transfers"], models) for _ in range(count)]
-    for plan in plans:  # no deadline: on a busy machine both ways would be held to it
-        for step in plan.steps:
-            if step.operator.deadline_s is not None:
-                step.operator.config = step.operator.config.model_copy(update=_NO_DEADLINE)
-    return [Member(("dwcp.transfers", number), plan) for number, plan in enumerate(plans)]
-
-
-async def _no_rows(lookups: Sequence[Lookup]) -> Answers:
-    raise AssertionError("the transfers bring their history, so nothing is looked up")
+    return [Member(("dwcp.transfers", number), open_patient_plan()) for number in range(count)]
 
 
 async def _round(members: Sequence[Member], rows: int, *, joint: bool) -> float:
@@ -77,7 +60,7 @@ async def _round(members: Sequence[Member], rows: int, *, joint: bool) -> float:
     turns = max(_EVENTS // at_once, 10)
     started = time.process_time()
     for _ in range(turns):
-        await asyncio.gather(*(together.decide(each, records, _no_rows) for each in members))
+        await asyncio.gather(*(together.decide(each, records, no_rows) for each in members))
     return (time.process_time() - started) / (turns * at_once) * 1e6
 
 

@@ -9,25 +9,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
-from benchmarks.contenders import TOPOLOGY
+from benchmarks.profile.flagship import no_rows, open_plan
 from benchmarks.topics import TRANSFERS
 from benchmarks.transfers import make_templates
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.driving import drive
-from gress_ml.engine.engine import build_plan
-from gress_ml.engine.stores import open_models
-from gress_ml.operator import Lookup
 from gress_ml.record import FileRecord
-from gress_ml.topology.load import load_topology
 
 _WARM_UP = 500
 _TRANSFERS = 1024
@@ -37,9 +32,7 @@ class Decider:
     """Decides one transfer after the other by the topology's plan."""
 
     def __init__(self) -> None:
-        topology = load_topology(TOPOLOGY, open_models)
-        models = open_models(topology.settings.ml, topology.settings.project)
-        self._plan = build_plan(topology, topology.inputs["transfers"], models)
+        self._plan = open_plan()
         self._calls = Calls(SystemClock(), PrometheusMetrics())
         self._offset = 0
 
@@ -47,7 +40,7 @@ class Decider:
         """The decision of one transfer."""
         record = FileRecord(self._offset, orjson.dumps(transfer), transfer["vm_id"].encode())
         self._offset += 1
-        result = await drive(self._plan.run(TRANSFERS, 0, [record]), self._calls.run, _no_rows)
+        result = await drive(self._plan.run(TRANSFERS, 0, [record]), self._calls.run, no_rows)
         decision: dict[str, Any] = orjson.loads(result.produced[0].values[0])
         return decision
 
@@ -61,10 +54,6 @@ class Call:
 
     p50_us: float
     p99_us: float
-
-
-async def _no_rows(lookups: Sequence[Lookup]) -> Sequence[None]:
-    raise AssertionError("the transfers bring their history, so nothing is looked up")
 
 
 async def _time(calls: int) -> Call:

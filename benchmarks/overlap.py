@@ -10,31 +10,25 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contenders import TOPOLOGY
+from benchmarks.profile.flagship import no_rows, open_patient_plan
 from benchmarks.transfers import make_templates
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
-from gress_ml.engine.driving import Answers, drive
-from gress_ml.engine.planning import build_plan
-from gress_ml.engine.stores import open_models
-from gress_ml.operator import Lookup
+from gress_ml.engine.driving import drive
 from gress_ml.record import FileRecord
 from gress_ml.runtime.plan import Plan
-from gress_ml.topology.load import load_topology
 
 _PARTITIONS = 4
 _ROUNDS = 7
 _BATCHES = 40  # per partition and round
 _SIZE = 512
-_NO_DEADLINE = {"inference_timeout_ms": 0.0}
 _WAYS = {"on the spot": 1, "beside the loop": 2}  # cores that the calls know of
 
 
@@ -47,29 +41,15 @@ class Cost:
     all_us: float  # of the process
 
 
-def _plan() -> Plan:
-    topology = load_topology(TOPOLOGY, open_models)
-    models = open_models(topology.settings.ml, topology.settings.project)
-    plan = build_plan(topology, topology.inputs["transfers"], models)
-    for step in plan.steps:  # no deadline: on a busy machine both ways would be held to it
-        if step.operator.deadline_s is not None:
-            step.operator.config = step.operator.config.model_copy(update=_NO_DEADLINE)
-    return plan
-
-
 def _batches() -> list[list[FileRecord]]:
     templates = islice(cycle(make_templates(_SIZE * 4)), _SIZE * _BATCHES)
     records = [FileRecord(at, one.body(at), one.key) for at, one in enumerate(templates)]
     return [records[start : start + _SIZE] for start in range(0, len(records), _SIZE)]
 
 
-async def _no_rows(lookups: Sequence[Lookup]) -> Answers:
-    raise AssertionError("the transfers bring their history, so nothing is looked up")
-
-
 async def _work(partition: int, plan: Plan, calls: Calls, batches: list[list[FileRecord]]) -> None:
     for batch in batches:
-        await drive(plan.run("dwcp.transfers", partition, batch), calls.run, _no_rows)
+        await drive(plan.run("dwcp.transfers", partition, batch), calls.run, no_rows)
         await asyncio.sleep(0)  # as a partition with more to do
 
 
@@ -88,7 +68,7 @@ async def _round(plans: list[Plan], calls: Calls, batches: list[list[FileRecord]
 
 async def measure() -> dict[str, list[Cost]]:
     """The cost of both ways, round by round; the first round of each warms up."""
-    plans, batches = [_plan() for _ in range(_PARTITIONS)], _batches()
+    plans, batches = [open_patient_plan() for _ in range(_PARTITIONS)], _batches()
     ways = {way: Calls(SystemClock(), PrometheusMetrics(), cores) for way, cores in _WAYS.items()}
     found: dict[str, list[Cost]] = {way: [] for way in ways}
     for number in range(_ROUNDS + 1):

@@ -10,9 +10,10 @@ from benchmarks.transfers import make_templates
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.calls import Calls
+from gress_ml.engine.driving import Answers
 from gress_ml.engine.planning import build_plan
 from gress_ml.engine.stores import open_models
-from gress_ml.operator import Output
+from gress_ml.operator import Lookup, Output
 from gress_ml.record import FileRecord, Record
 from gress_ml.runtime.plan import Call, Plan, Result
 from gress_ml.topology.load import load_topology
@@ -27,9 +28,7 @@ class Flagship:
     """The plan, with the shell's way to call operators; looks nothing up, as nothing lacks."""
 
     def __init__(self) -> None:
-        topology = load_topology(TOPOLOGY, open_models)
-        models = open_models(topology.settings.ml, topology.settings.project)
-        self.plan = build_plan(topology, topology.inputs["transfers"], models)
+        self.plan = open_plan()
         # as on one core: nothing is handed to another thread, where the probe would not see it
         self.calls = Calls(SystemClock(), PrometheusMetrics(), cores=1)
         features, select = (step.operator for step in self.plan.steps)
@@ -41,6 +40,28 @@ class Flagship:
     def run(self, records: Sequence[Record]) -> Result:
         """Decide these records."""
         return decide(self.plan, self.calls, records)
+
+
+def open_plan() -> Plan:
+    """The plan of one partition of transfers."""
+    topology = load_topology(TOPOLOGY, open_models)
+    models = open_models(topology.settings.ml, topology.settings.project)
+    return build_plan(topology, topology.inputs["transfers"], models)
+
+
+def open_patient_plan() -> Plan:
+    """The same without deadlines: on a busy machine all ways to drive it would be held to them."""
+    plan = open_plan()
+    for step in plan.steps:
+        if step.operator.deadline_s is not None:
+            config = step.operator.config
+            step.operator.config = config.model_copy(update={"inference_timeout_ms": 0.0})
+    return plan
+
+
+async def no_rows(lookups: Sequence[Lookup]) -> Answers:
+    """The shell's way to look up, where nothing may lack. Raises AssertionError."""
+    raise AssertionError("the transfers bring their history, so nothing is looked up")
 
 
 def decide(plan: Plan, calls: Calls, records: Sequence[Record]) -> Result:

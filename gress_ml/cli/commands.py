@@ -12,30 +12,16 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-#: In the order of ``gress --help``: the module of each, and what in it is the command: a function,
-#: or a Typer with commands of its own.
-COMMANDS = {
-    "demo": ("demo", "demo"),
-    "new": ("new", "new"),
-    "worker": ("worker", "worker"),
-    "agent": ("agent", "agent"),
-    "check": ("check", "check"),
-    "test": ("test", "test"),
-    "replay": ("replay", "replay"),
-    "graph": ("graph", "graph"),
-    "schema": ("schema", "schema"),
-    "docs": ("docs", "docs"),
-    "switch": ("switch", "switch"),
-    "dataset": ("dataset", "app"),
-    "train": ("train", "app"),
-    "models": ("models", "app"),
-    "experiment": ("experiment", "app"),
-    "dev": ("dev", "app"),
-}
+#: In the order of ``gress --help``. The module of the same name has the command: a function of that
+#: name, or a Typer, ``app``, with commands of its own.
+COMMANDS = (
+    *("demo", "new", "worker", "agent", "check", "test", "replay", "graph", "schema", "docs"),
+    *("switch", "dataset", "train", "models", "experiment", "dev"),
+)
 
 
 class Commands(TyperGroup):
-    """A group whose commands are the entries of ``COMMANDS``."""
+    """A group whose commands are those of ``COMMANDS``."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -48,12 +34,11 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[cmd_name]
-        found = getattr(import_module(f"gress_ml.cli.{module}"), attribute)
-        if isinstance(found, typer.Typer):
-            group = get_group(found)
+        module = import_module(f"gress_ml.cli.{cmd_name}")
+        if hasattr(module, "app"):
+            group = get_group(module.app)
             group.name = cmd_name
             return group
         alone = typer.Typer(add_completion=False)
-        alone.command(cmd_name)(found)
+        alone.command(cmd_name)(getattr(module, cmd_name))
         return get_command(alone)

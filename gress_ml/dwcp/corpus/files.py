@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from gress_ml.dwcp.corpus.tree import Tree, states_of, tar
 from gress_ml.dwcp.corpus.wish import Kind, Wish
@@ -14,28 +15,9 @@ _BUILT_FROM = 2  # bytes of source per byte of bytecode, about
 _MOST_BUILT = 2 << 20  # bytes of source that are compiled each time
 
 
-def _texts(wish: Wish) -> Iterator[bytes]:
-    picked = wish.pool.pick(TEXT, wish.size, wish.rng)
-    yield from states_of(Tree.of(picked, wish.rng), wish.states, tar)
-
-
-def _sources(wish: Wish) -> Iterator[bytes]:
-    picked = wish.pool.pick(SOURCE, wish.size, wish.rng)
-    yield from states_of(Tree.of(picked, wish.rng), wish.states, tar)
-
-
-def _releases(wish: Wish) -> Iterator[bytes]:
-    picked = wish.pool.pick(SOURCE, wish.size, wish.rng, versions=2)
-    yield from states_of(Tree.of(picked, wish.rng), wish.states, tar)
-
-
-def _libraries(wish: Wish) -> Iterator[bytes]:
-    picked = wish.pool.pick(BINARY, wish.size, wish.rng)
-    yield from states_of(Tree.of(picked, wish.rng), wish.states, tar)
-
-
-def _rebuilt(wish: Wish) -> Iterator[bytes]:
-    picked = wish.pool.pick(BINARY, wish.size, wish.rng, versions=2)
+def _tree(wish: Wish, payload_class: str, versions: int) -> Iterator[bytes]:
+    """Files of a class that are there in at least so many versions, as one archive."""
+    picked = wish.pool.pick(payload_class, wish.size, wish.rng, versions=versions)
     yield from states_of(Tree.of(picked, wish.rng), wish.states, tar)
 
 
@@ -60,11 +42,16 @@ def _compile(name: str, source: bytes) -> bytes:
             return b""
 
 
+def _trees(payload_class: str, name: str, origin: str, versions: int = 1) -> Kind:
+    make = partial(_tree, payload_class=payload_class, versions=versions)
+    return Kind(payload_class, name, origin, make)
+
+
 KINDS = (
-    Kind(TEXT, "texts", "documents and configuration of the system, edited", _texts),
-    Kind(SOURCE, "sources", "sources of the system and of packages, edited", _sources),
-    Kind(SOURCE, "releases", "Python sources in the installed releases", _releases),
-    Kind(BINARY, "libraries", "programs and shared libraries of the system", _libraries),
-    Kind(BINARY, "rebuilt", "extension modules in the installed builds", _rebuilt),
+    _trees(TEXT, "texts", "documents and configuration of the system, edited"),
+    _trees(SOURCE, "sources", "sources of the system and of packages, edited"),
+    _trees(SOURCE, "releases", "Python sources in the installed releases", versions=2),
+    _trees(BINARY, "libraries", "programs and shared libraries of the system"),
+    _trees(BINARY, "rebuilt", "extension modules in the installed builds", versions=2),
     Kind(BINARY, "bytecode", "Python modules compiled in the installed releases", _bytecode),
 )
