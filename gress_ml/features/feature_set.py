@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gress_ml.batch import Batch
 from gress_ml.errors import SchemaError
+from gress_ml.expression import Program
 from gress_ml.features.plan import Step, plan_of, steps_of
 from gress_ml.features.spec import Aggregation, AnyFeature, FeatureSetSpec
 from gress_ml.features.state import FeatureState
@@ -72,8 +73,9 @@ class FeatureSet:
 
     def __init__(self, spec: FeatureSetSpec) -> None:
         self.spec = spec
-        self._steps = steps_of(spec)
-        self._plan = plan_of(self._steps)
+        program = Program()
+        self._steps = steps_of(spec, program)
+        self._plan = plan_of(self._steps, program)
         self._aggregations = [f for f in spec.features if isinstance(f, Aggregation)]
         #: One entry per value of the vector, in order.
         self.columns: tuple[FeatureColumn, ...] = tuple(
@@ -133,7 +135,8 @@ class FeatureSet:
         is changed; without one the batch stands alone. Raises SchemaError when a column is absent
         or holds the wrong type. Codes: ``missing_feature``, ``out_of_range``, ``unknown_category``.
         """
-        work = Work(batch, state or self.new_state(), batch.copied_columns())
+        columns, values = batch.copied_columns(), self._plan.program.values()
+        work = Work(batch, state or self.new_state(), columns, values)
         matrix = np.zeros((self._plan.rows, len(batch)))
         with np.errstate(all="ignore"):
             try:
@@ -177,7 +180,7 @@ def _fault(step: Step, name: str, wanted: ColumnType | None, columns: Columns) -
     found = columns[name].type
     if wanted is None:
         fits = found not in (ColumnType.VECTOR, ColumnType.JSON)
-    elif step.feature.type in ("categorical", "onehot") and step.expression is None:
+    elif step.feature.type in ("categorical", "onehot") and step.place is None:
         fits = found in (ColumnType.STRING, ColumnType.INT, ColumnType.BOOL)
     else:
         fits = found in FITS[wanted]

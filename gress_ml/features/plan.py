@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gress_ml.errors import SchemaError
-from gress_ml.expression import Expression, compile_expression
+from gress_ml.expression import Part, Program, compile_expression, numbers
 from gress_ml.features import encodings
 from gress_ml.features.spec import (
     Aggregation,
@@ -35,9 +35,9 @@ from gress_ml.features.values import (
     Load,
     category_codes,
     column_values,
+    computed_numbers,
+    computed_values,
     event_time,
-    expression_numbers,
-    expression_values,
     feature_key,
     text_measure,
     window_figures,
@@ -48,6 +48,8 @@ from gress_ml.schema import ColumnType
 _TIME_RANGE = (-62_135_596_800_000.0, 253_402_300_799_999.0)
 
 
+_FILLS = ("default", "indicator")  # policies that put a value where there is none
+_OF_TEXT = (Categorical, Onehot, Text)
 AnyNumber = Numerical | Normalize | Standardize | Log | Bucket | Aggregation
 
 
@@ -56,8 +58,8 @@ class Step:
     """A feature ready to be placed: what it reads, and the inputs that it is made of."""
 
     feature: AnyFeature
-    expression: Expression | None
-    after: frozenset[str]  # features further up that its expression reads
+    place: int | None  # of its expression's values in the program of the set
+    after: frozenset[str]  # features further up whose stages come before its own
     columns: Mapping[str, ColumnType | None]  # input columns that it reads; None: any type
 
     @property
@@ -67,28 +69,66 @@ class Step:
         return self.feature.outputs + indicator
 
 
-def steps_of(spec: FeatureSetSpec) -> list[Step]:
-    """The features with their expressions compiled. Raises SchemaError, naming the feature."""
-    steps: list[Step] = []
-    above: dict[str, str] = {}
+def steps_of(spec: FeatureSetSpec, program: Program) -> list[Step]:
+    """The features, their expressions compiled to one program. Raises SchemaError, naming the
+    feature."""
+    above = Above(program)
     for feature in spec.features:
         try:
-            step = _step(feature, above)
+            above.add(_step(feature, above))
         except SchemaError as error:
             raise SchemaError(f"feature {feature.name!r}: {error}") from None
-        steps.append(step)
-        above.update({name: feature_key(name) for name in step.names})
-    return steps
+    return above.steps
 
 
-def _step(feature: AnyFeature, above: Mapping[str, str]) -> Step:
+class Above:
+    """The features further up, as those below read them.
+
+    A feature is read as its stage leaves it, in a later stage, or, where the stage changes no row
+    but those that it rejects, as the value that it is made of, in the same stage.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.steps: list[Step] = []
+        self.places: dict[str, int] = {}
+        self._after: dict[str, frozenset[str]] = {}  # what has to be done before a name is read
+
+    def add(self, step: Step) -> None:
+        """Let the features below read this one."""
+        self.steps.append(step)
+        unchanged = _unchanged(step, self.program)
+        for name in step.names:
+            key = self.program.column(feature_key(name))
+            self.places[name] = key if unchanged is None else unchanged
+            self._after[name] = step.after if unchanged is not None else frozenset({name})
+
+    def before(self, names: Iterable[str]) -> frozenset[str]:
+        """The features whose stages come before that of a feature which reads these names."""
+        return frozenset().union(*(self._after.get(name, ()) for name in names))
+
+
+def _unchanged(step: Step, program: Program) -> int | None:
+    """The place of a number that its stage leaves as it is, or rejects with its row; else None."""
+    feature = step.feature
+    if not isinstance(feature, Numerical) or feature.clip or feature.policy in _FILLS:
+        return None
+    if step.place is None and feature.column is not None:
+        return program.apply(numbers, program.column(feature.column))
+    return step.place
+
+
+def _step(feature: AnyFeature, above: Above) -> Step:
     keys: Mapping[str, ColumnType | None] = {}
     if isinstance(feature, Aggregation):
         keys = dict.fromkeys(feature.key)
     if feature.expression is not None:
-        expression = compile_expression(feature.expression, above)
-        used = {name: kind for name, kind in expression.needs.items() if name not in above}
-        return Step(feature, expression, expression.reads & set(above), {**keys, **used})
+        expression = compile_expression(feature.expression, above.program, above.places)
+        place = expression.place
+        if not (isinstance(feature, _OF_TEXT) or expression.result is ColumnType.FLOAT):
+            place = above.program.apply(numbers, place)
+        used = {name: kind for name, kind in expression.needs.items() if name not in above.places}
+        return Step(feature, place, above.before(expression.reads), {**keys, **used})
     source = feature.column
     needs = {} if source is None else {source: _wanted(feature)}
     return Step(feature, None, frozenset(), {**keys, **needs})
@@ -133,15 +173,15 @@ def inputs_of(step: Step) -> list[Input]:
 
 
 def _numbers(step: Step) -> Load | None:
-    if step.expression is not None:
-        return expression_numbers(step.expression)
+    if step.place is not None:
+        return computed_numbers(step.place)
     column = step.feature.column
     return None if column is None else ColumnNumbers(column)
 
 
 def _values(step: Step) -> Load:
-    if step.expression is not None:
-        return expression_values(step.expression)
+    if step.place is not None:
+        return computed_values(step.place)
     assert step.feature.column is not None
     return column_values(step.feature.column)
 
@@ -163,14 +203,14 @@ def _number_input(feature: AnyNumber, load: Load) -> Input:
     low, high = max(low, shift - LARGEST * scale), min(high, shift + LARGEST * scale)
     if feature.range is not None:
         low, high = max(low, feature.range[0]), min(high, feature.range[1])
-    fills = feature.policy in ("default", "indicator")
+    fills = feature.policy in _FILLS
     fill = (feature.default or 0.0) if fills else math.nan
     clip = feature.clip or (-math.inf, math.inf)
     return Input(feature, load, fill, low, high, clip, shift, scale, encode)
 
 
 def _category_input(feature: Categorical | Onehot, load: Load) -> Input:
-    fills = feature.policy in ("default", "indicator")
+    fills = feature.policy in _FILLS
     codes = Codes(feature)
     fill = math.nan
     if fills:
@@ -183,7 +223,7 @@ def _category_input(feature: Categorical | Onehot, load: Load) -> Input:
 
 
 def _text_inputs(feature: Text, values: Load) -> Iterator[Input]:
-    fills = feature.policy in ("default", "indicator")
+    fills = feature.policy in _FILLS
     for part in feature.parts:
         fill = float(MEASURES[part](feature.default or "")) if fills else math.nan
         yield Input(feature, text_measure(part, values), fill)
@@ -196,22 +236,25 @@ def _text_inputs(feature: Text, values: Load) -> Iterator[Input]:
 class Plan:
     """The stages, and where each value of the vector stands in their matrix."""
 
+    program: Program
     stages: tuple[Stage, ...]
     rows: int
     order: np.ndarray[tuple[int], np.dtype[np.intp]]  # matrix row per value of the vector
 
 
-def plan_of(steps: Sequence[Step]) -> Plan:
+def plan_of(steps: Sequence[Step], program: Program) -> Plan:
     """The stages: what reads columns only comes first, aggregations as late as they can."""
     used = {feature_key(name) for step in steps for name in step.after}
     place: dict[str, int] = {}
     stages: list[Stage] = []
+    computed: set[int] = set()
     free = 0
     for group in _groups(steps):
-        stage, free = _stage(group, free, place, used)
+        part = program.part((s.place for s in group if s.place is not None), computed)
+        stage, free = _stage(group, part, free, place, used)
         stages.append(stage)
     order = np.array([place[name] for step in steps for name in step.names], np.intp)
-    return Plan(tuple(stages), free, order)
+    return Plan(program, tuple(stages), free, order)
 
 
 def _groups(steps: Sequence[Step]) -> Iterator[list[Step]]:
@@ -227,7 +270,7 @@ def _groups(steps: Sequence[Step]) -> Iterator[list[Step]]:
 
 
 def _stage(
-    group: Sequence[Step], first: int, place: dict[str, int], used: set[str]
+    group: Sequence[Step], part: Part, first: int, place: dict[str, int], used: set[str]
 ) -> tuple[Stage, int]:
     """A stage of these features, its rows placed from ``first`` on; and the next free row."""
     parts = [(step, inputs_of(step)) for step in group]
@@ -252,4 +295,4 @@ def _stage(
         if feature_key(name) in used
     ]
     every = [one for _, inputs in parts for one in inputs]
-    return Stage(every, first, spread, indicators, published), free
+    return Stage(every, part, first, spread, indicators, published), free

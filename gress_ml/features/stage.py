@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gress_ml.expression import numbers
+from gress_ml.expression import Part, numbers, one_per_row
 from gress_ml.features.encodings import Encode
 from gress_ml.features.spec import AnyFeature, Missing
 from gress_ml.features.values import LARGEST, ColumnNumbers, Float64, Load, Mask, Work
+
+_FLOAT64 = np.dtype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,23 @@ class Stage:
     def __init__(
         self,
         inputs: Sequence[Input],
+        part: Part,
         first: int,
         spread: Sequence[int],
         indicators: Sequence[int | None],
         published: Sequence[tuple[str, int]],
     ) -> None:
         self.inputs = inputs
+        self._part = part  # the expressions of its inputs
         self._rows = slice(first, first + len(inputs))
         self._loads = [
             one.load.name if isinstance(one.load, ColumnNumbers) else one.load for one in inputs
         ]
         self._low = _upright([one.low for one in inputs])
         self._high = _upright([one.high for one in inputs])
-        self._fill = np.array([one.fill for one in inputs])
+        self._fill = _upright([one.fill for one in inputs])
         self._fills = not np.isnan(self._fill).all()
+        self._may_lack = np.array([[one.policy != "reject"] for one in inputs])
         self._clips = [
             (row, *one.clip) for row, one in enumerate(inputs) if one.clip != (-math.inf, math.inf)
         ]
@@ -79,6 +84,7 @@ class Stage:
     def run(self, work: Work, matrix: Float64) -> None:
         """Fill this stage's rows of the matrix; the caller keeps NumPy quiet."""
         values = matrix[self._rows]
+        self._part.run(work.columns, work.values)
         self._load(work, values.reshape(-1))
         for row, low, high in self._clips:
             np.minimum(np.maximum(values[row], low), high, out=values[row])
@@ -95,26 +101,26 @@ class Stage:
 
     def _load(self, work: Work, flat: Float64) -> None:
         """Copy all inputs at once, one behind the other."""
-        columns = work.columns
+        columns, rows = work.columns, len(work.batch)
         inputs = [columns[load] if isinstance(load, str) else load(work) for load in self._loads]
-        try:  # "no" proves that columns taken as they are hold float64, as nearly all do
-            np.concatenate(inputs, out=flat, casting="no")
-        except (TypeError, ValueError):  # another type, or a vector
-            np.concatenate([numbers(one) for one in inputs], out=flat)
+        ready = [
+            one if one.dtype is _FLOAT64 and one.ndim == 1 else one_per_row(numbers(one), rows)
+            for one in inputs
+        ]
+        np.concatenate(ready, out=flat)
 
     def _mend(self, work: Work, matrix: Float64, values: Float64, sound: Mask) -> None:
         """Treat the values that are missing or out of range by their features' policies."""
         missing = np.isnan(values)
-        outside = ~(sound | missing)
-        for row in np.flatnonzero(outside.any(axis=1)).tolist():
-            self._reject_outside(work, self.inputs[row], values[row], outside[row])
-        for row in np.flatnonzero(missing.any(axis=1)).tolist():
-            if self.inputs[row].policy == "reject":
-                self._reject_missing(work, self.inputs[row], missing[row])
         for row, indicator in self._indicators:
             matrix[indicator] = missing[row]
+        fine = sound | (missing & self._may_lack)
+        if np.count_nonzero(fine) < fine.size:
+            for row in np.flatnonzero(~fine.all(axis=1)).tolist():
+                self._reject_outside(work, self.inputs[row], values[row], ~(fine | missing)[row])
+                self._reject_missing(work, self.inputs[row], (missing & ~fine)[row])
         if self._fills:
-            np.copyto(values, self._fill[:, None], where=missing)
+            np.copyto(values, self._fill, where=missing)
 
     def _reject_missing(self, work: Work, one: Input, rows: Mask) -> None:
         message = f"feature {one.feature.name!r}: {one.feature.origin} has no value"

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gress_ml.batch import Array, Batch
 from gress_ml.errors import SchemaError
-from gress_ml.expression import Expression, missing_rows, numbers
+from gress_ml.expression import missing_rows, numbers, one_per_row
 from gress_ml.features.keys import key_parts, row_keys
 from gress_ml.features.spec import Aggregation, Category, TextPart
 from gress_ml.features.state import FeatureState
 from gress_ml.operator import Rejected
-from gress_ml.schema import MISSING_TIME, ColumnType
+from gress_ml.schema import MISSING_TIME
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -32,6 +33,7 @@ class Work:
     batch: Batch
     state: FeatureState
     columns: dict[str, Array]  # input columns, and features under their key (see ``feature_key``)
+    values: list[Any]  # of expressions, by their places in the set's program
     rejected: dict[int, Rejected] = field(default_factory=dict)  # by row; the first reason counts
 
     def reject(self, rows: Mask, code: str, describe: Callable[[int], str]) -> None:
@@ -61,24 +63,19 @@ class ColumnNumbers:
         return found
 
 
-def expression_numbers(expression: Expression) -> Load:
-    """The numbers of an expression; the caller keeps NumPy quiet."""
-    run = expression.run
-    if not expression.reads:
-        return lambda work: np.full(len(work.batch), numbers(run(work.columns)), np.float64)
-    if expression.result is ColumnType.FLOAT:  # then they are numbers already
-        return lambda work: run(work.columns)
-    return lambda work: numbers(run(work.columns))
+def computed_numbers(place: int) -> Load:
+    """The numbers of an expression, which the stage has computed; one where it reads nothing."""
+    return lambda work: work.values[place]
+
+
+def computed_values(place: int) -> Load:
+    """The values of an expression, which the stage has computed, one per row."""
+    return lambda work: one_per_row(work.values[place], len(work.batch))
 
 
 def column_values(name: str) -> Load:
     """A column as it is."""
     return lambda work: work.columns[name]
-
-
-def expression_values(expression: Expression) -> Load:
-    """The values of an expression, one per row."""
-    return lambda work: expression.evaluate(work.columns)
 
 
 def event_time(work: Work) -> Array:

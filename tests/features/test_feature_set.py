@@ -112,6 +112,70 @@ def test_a_later_stage_does_not_see_features_listed_below() -> None:
     assert features.transform(batch)[0].tolist() == [[1, 6, 0.5]]
 
 
+def test_the_first_feature_that_lacks_or_leaves_its_range_is_the_reason() -> None:
+    features = feature_set(
+        number("x", range=[0, 10]),
+        number("double", expression="2 * x"),
+        number("limited", expression="double + y", range=[0, 5]),
+        number("y"),
+    )
+    columns = {"x": np.array([np.nan, 11.0, 1.0, 4.0]), "y": np.array([1.0, 1.0, np.nan, 1.0])}
+    _, rejected = features.transform(Batch.of(columns))
+    assert [row.code for row in rejected] == [
+        "missing_feature",
+        "out_of_range",
+        "missing_feature",
+        "out_of_range",
+    ]
+    assert ["'x'" in row.message for row in rejected] == [True, True, False, False]
+    assert ["'limited'" in row.message for row in rejected] == [False, False, True, True]
+
+
+def test_features_that_their_stage_leaves_as_they_are_make_one_stage_with_their_readers() -> None:
+    features = feature_set(
+        number("x"),
+        number("double", expression="2 * x"),
+        number("both", expression="double / x"),
+        number("filled", default=1),
+        number("last", expression="both * filled"),
+    )
+    assert len(features._plan.stages) == 2
+
+
+#: Features of which each may read those above it, and policies that may change a value.
+POLICIES = st.sampled_from(
+    [{}, {"range": [-50, 50]}, {"missing": "keep"}, {"default": 1.5}, {"clip": [-3, 3]}]
+)
+NUMBER_OR_GAP = st.sampled_from([np.nan, -4.0, 0.0, 1.0, 7.5, 1e30, np.inf])
+
+
+@given(st.lists(POLICIES, min_size=3, max_size=3), st.lists(NUMBER_OR_GAP, min_size=1, max_size=5))
+def test_a_feature_reads_those_above_as_they_stand_in_the_vector(
+    policies: list[dict[str, Any]], column: list[float]
+) -> None:
+    sources = [
+        {"name": "x"},
+        {"name": "a1", "expression": "x * x - 2"},
+        {"name": "a2", "expression": "where(isnan(a1), 9, a1) / x"},
+    ]
+    features = feature_set(
+        *(number(**source, **policy) for source, policy in zip(sources, policies, strict=True))
+    )
+    vectors, rejected = features.transform(Batch.of({"x": np.array(column)}))
+    gone = {row.offset for row in rejected}
+    with np.errstate(all="ignore"):
+        for row, (x, a1, a2) in enumerate(vectors.astype(np.float64).tolist()):
+            if row in gone:
+                continue
+            first, second = np.float64(x) * x - 2, np.where(np.isnan(a1), 9, a1) / np.float64(x)
+            assert a1 == np.float32(treated(first, policies[1])) or np.isnan(first)
+            assert a2 == pytest.approx(treated(second, policies[2])) or np.isnan(second)
+
+
+def treated(value: Any, policy: dict[str, Any]) -> Any:
+    return np.clip(value, *policy["clip"]) if "clip" in policy else value
+
+
 def test_expressions_see_expanded_and_indicator_features() -> None:
     features = feature_set(
         {"name": "link", "type": "onehot", "vocabulary": ["wan"]},
