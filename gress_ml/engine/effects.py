@@ -16,12 +16,12 @@ from gress_ml.adapters.kafka.outlet import Outlet
 from gress_ml.adapters.kafka.producer import Message, TooLargeError, partition_of
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.prometheus import PrometheusMetrics
-from gress_ml.bundle import Publication
 from gress_ml.engine.outages import Outages
-from gress_ml.errors import BrokerUnavailable, ModelError, StoreUnavailable
-from gress_ml.metrics import DEAD_LETTERS, MODELS_PUBLISHED, OUTPUTS, STORE_ERRORS
+from gress_ml.engine.publishing import Publishing
+from gress_ml.errors import BrokerUnavailable, StoreUnavailable
+from gress_ml.metrics import DEAD_LETTERS, OUTPUTS, STORE_ERRORS
 from gress_ml.operator import Lookup, Write
-from gress_ml.ports import Clock, FeatureStore, Float32, ModelPublisher
+from gress_ml.ports import Clock, FeatureStore, Float32
 from gress_ml.record import Record
 from gress_ml.runtime.plan import DeadLetter, Produced, Result
 
@@ -74,16 +74,15 @@ class Effects:
         metrics: PrometheusMetrics,
         clock: Clock,
         outages: Outages,
-        publisher: ModelPublisher | None = None,
+        publishing: Publishing,
     ) -> None:
         self._outages = outages
         self._outlet = outlet
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self._publisher = publisher
+        self._publishing = publishing
         self._writing = asyncio.Lock()
-        self._publishing = asyncio.Lock()
 
     async def fetch(self, lookups: Sequence[Lookup]) -> list[Float32 | None]:
         """One matrix per lookup; None where the store is away."""
@@ -122,7 +121,7 @@ class Effects:
         if result.writes:
             beside.append(self._write(source, result.writes))
         if result.publications:
-            beside.append(self._publish(result.publications))
+            beside.append(self._publishing.publish(result.publications))
         if len(pending) == 1 and not beside:
             return pending[0]
         return asyncio.gather(*pending, *beside)
@@ -238,30 +237,6 @@ class Effects:
                 except StoreUnavailable as error:
                     self._metrics.record(STORE_ERRORS, 1, ("features",))
                     log.debug("feature_write_lost", table=write.table, error=str(error))
-
-    async def _publish(self, wanted: Iterable[Publication]) -> None:
-        """A model that the registry does not take is counted: the next one is a better one.
-
-        One after the other, so that an alias does not go back.
-        """
-        created = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC).isoformat()
-        async with self._publishing:
-            for one in wanted:
-                result = await self._published(one, created)
-                self._metrics.record(MODELS_PUBLISHED, 1, (one.name, result))
-                log.info("model_published", model=one.name, version=one.version, result=result)
-
-    async def _published(self, wanted: Publication, created: str) -> str:
-        if self._publisher is None:
-            return "refused"
-        try:
-            return await asyncio.to_thread(self._publisher.publish, wanted, created)
-        except StoreUnavailable as error:
-            log.warning("registry_unavailable", model=wanted.name, error=str(error))
-            return "unavailable"
-        except ModelError as error:
-            log.error("model_refused", model=wanted.name, error=str(error))
-            return "refused"
 
 
 def _patiently(topic: str) -> AsyncRetrying:

@@ -21,6 +21,7 @@ from gress_ml.engine.driving import Answers
 from gress_ml.engine.effects import Effects
 from gress_ml.engine.history import History
 from gress_ml.engine.outages import Outages
+from gress_ml.engine.publishing import Publishing
 from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable, SnapshotError, StoreUnavailable
 from gress_ml.metrics import (
@@ -32,7 +33,7 @@ from gress_ml.metrics import (
     MODEL_RELOADS,
 )
 from gress_ml.operator import Lookup
-from gress_ml.ports import Clock, FeatureStore, ModelPublisher, SavedState, SnapshotStore
+from gress_ml.ports import Clock, FeatureStore, SavedState, SnapshotStore
 from gress_ml.record import Record
 from gress_ml.runtime.plan import Plan, Result, Step
 from gress_ml.runtime.task import (
@@ -61,8 +62,8 @@ class Shell:
     afterwards: Afterwards
     together: Together
     outages: Outages
+    publishing: Publishing
     history: History | None = None
-    publisher: ModelPublisher | None = None  # None: models are not published
 
 
 class PartitionRunner:
@@ -83,7 +84,7 @@ class PartitionRunner:
         self._dead_topic = dead_topic
         self._outlet = outlet
         self._effects = Effects(
-            outlet, shell.features, shell.metrics, shell.clock, shell.outages, shell.publisher
+            outlet, shell.features, shell.metrics, shell.clock, shell.outages, shell.publishing
         )
         self._backpressure = Backpressure(shell.metrics, partition)
         self._shell = shell

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.committer import GroupCommitter
-from gress_ml.adapters.kafka.compacted import CompactedReader
+from gress_ml.adapters.kafka.compacted import CompactedReader, ensure_compacted
 from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switches
 from gress_ml.adapters.kafka.decided import ensure_topic
 from gress_ml.adapters.kafka.models import MODELS_TOPIC
@@ -28,12 +28,14 @@ from gress_ml.adapters.kafka.transactional_outlet import TransactionalOutlets
 from gress_ml.adapters.kafka.transport import Consumer
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.afterwards import Afterwards
+from gress_ml.engine.announcing import Announcer
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import DRAIN_S, Engine
 from gress_ml.engine.history import History
 from gress_ml.engine.http import HttpServer
 from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import Shell
+from gress_ml.engine.publishing import Publishing
 from gress_ml.engine.reloading import Reloader
 from gress_ml.engine.stores import Stores
 from gress_ml.engine.together import Together
@@ -235,6 +237,7 @@ class Worker:
         return app
 
     def _shell(self) -> Shell:
+        client = self._settings.kafka.client
         return Shell(
             topology=self.topology.name,
             clock=self._clock,
@@ -248,9 +251,14 @@ class Worker:
             history=History(
                 self.topology.name,
                 self._clock,
-                lambda: ensure_topic(self._settings.kafka.client),
+                lambda: ensure_topic(client),
             ),
-            publisher=self._stores.publisher,
+            publishing=Publishing(
+                self._stores.publisher,
+                Announcer(self.producer, lambda: ensure_compacted(client, MODELS_TOPIC)).tell,
+                self.metrics,
+                self._clock,
+            ),
         )
 
     def _outlets(self) -> Outlets:

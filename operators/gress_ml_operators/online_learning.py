@@ -76,8 +76,8 @@ class PublishConfig(OperatorConfig):
     tolerance: float = Field(default=0.0, ge=0.0)
     """By how much the score may be worse than the rival's."""
     alias: str | None = None
-    """Alias that then points to the new version. A step `inference` that names it serves it from
-    the next opening of a partition on, or once somebody announces the model on `gress.models`."""
+    """Alias that then points to the new version. All workers are told on `gress.models`: a step
+    `inference` that names the alias moves to the new version between two batches."""
 
 
 class OnlineLearningConfig(OperatorConfig):

@@ -8,14 +8,16 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from gress_ml.adapters.kafka.decompression import bound_decompression
+from gress_ml.errors import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 2.0
+_REPLICATION = 3  # of topics made here, or as many as there are brokers
 #: How long the broker holds a request while there is nothing new; what comes is told at once.
 _HOLD_MS = 5_000
 
@@ -96,3 +98,26 @@ class CompactedReader:
             self._on_record(name, value)
         else:
             log.warning("record_ignored", topic=self._topic, reason="the key is not a name")
+
+
+async def ensure_compacted(client: Mapping[str, Any], topic: str) -> None:
+    """Make a compacted topic of one partition, unless it is there. Raises BrokerUnavailable."""
+    admin = AIOKafkaAdminClient(**client)
+    try:
+        await admin.start()
+        (found,) = await admin.describe_topics([topic])
+        if found["error_code"] == 0:
+            return
+        brokers = len((await admin.describe_cluster())["brokers"])
+        settings = {"cleanup.policy": "compact"}
+        wanted = NewTopic(topic, 1, min(_REPLICATION, brokers), topic_configs=settings)
+        response = await admin.create_topics([wanted])
+    # aiokafka makes an AttributeError of a cluster without a controller
+    except (KafkaError, AttributeError) as error:
+        raise BrokerUnavailable(f"topic {topic!r} cannot be made: {error!r}") from error
+    finally:
+        await admin.close()
+    # not asked for again: a broker hears of a new topic a moment after it was made
+    (_, code, *_), *_ = response.topic_errors
+    if code not in (0, TopicAlreadyExistsError.errno):
+        raise BrokerUnavailable(f"topic {topic!r} cannot be made: {response.topic_errors!r}")

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError
 
+from gress_ml.adapters.kafka.compacted import ensure_compacted
 from gress_ml.adapters.kafka.decompression import bound_decompression
 from gress_ml.errors import BrokerUnavailable
 
@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 #: Compacted, with one partition: its order is that in which partitions changed hands.
 DECIDED_TOPIC = "gress.decided"
-_REPLICATION = 3
 
 
 class Decided(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
@@ -64,28 +63,12 @@ def decided_by(found: Iterable[Decided], topic: str, partition: int, offset: int
 
 async def ensure_topic(client: Mapping[str, Any]) -> bool:
     """Whether the topic is there, made if need be; why not is told in the log."""
-    admin = AIOKafkaAdminClient(**client)
     try:
-        await admin.start()
-        (found,) = await admin.describe_topics([DECIDED_TOPIC])
-        if found["error_code"] == 0:
-            return True
-        brokers = len((await admin.describe_cluster())["brokers"])
-        settings = {"cleanup.policy": "compact"}
-        topic = NewTopic(DECIDED_TOPIC, 1, min(_REPLICATION, brokers), topic_configs=settings)
-        response = await admin.create_topics([topic])
-        (_, code, *_), *_ = response.topic_errors
-        # not asked for again: a broker hears of a new topic a moment after it was made
-        made = code in (0, TopicAlreadyExistsError.errno)
-        if not made:
-            log.warning("history_off", topic=DECIDED_TOPIC, reason=repr(response.topic_errors))
-        return made
-    # aiokafka makes an AttributeError of a cluster without a controller
-    except (KafkaError, AttributeError) as error:
-        log.warning("history_off", topic=DECIDED_TOPIC, reason=repr(error))
+        await ensure_compacted(client, DECIDED_TOPIC)
+    except BrokerUnavailable as error:
+        log.warning("history_off", reason=str(error))
         return False
-    finally:
-        await admin.close()
+    return True
 
 
 async def read_decided(client: Mapping[str, Any]) -> Sequence[Decided]:

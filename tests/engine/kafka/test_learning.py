@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from kit import Bench, firsts
+from kit import Bench, firsts, until
 from orjson import loads
 
 from gress_ml.bundle import Publication
@@ -55,11 +55,36 @@ steps:
       holdout_key: id
       update_batch_size: 16
       update_interval: 40s
-      publish: {{every: 64, min_samples: 128, min_holdout: 16, metric: Accuracy, threshold: 0.6}}
+      publish:
+        {{every: 64, min_samples: 128, min_holdout: 16, metric: Accuracy, threshold: 0.6,
+          alias: served}}
 outputs:
   decisions:
     topic: {target}
     fields: [decision_id, id, vm, prediction, confidence, learning_use]
+"""
+SERVING = """
+name: {name}
+guarantee: {guarantee}
+batch: {{size: 64, timeout: 0ms}}
+ml:
+  model_registry: {{type: local, base_path: {registry}}}
+inputs:
+  events:
+    topic: {learned}
+    fields:
+      id: {{type: int, required: true}}
+      vm: {{type: string, required: true}}
+      a: {{type: float, required: true}}
+      b: {{type: float, required: true}}
+steps:
+  - name: serve
+    operator: inference
+    config: {{model: lateness@served, inputs: {{a: a, b: b}}}}
+outputs:
+  decisions:
+    topic: {target}
+    fields: [decision_id, id, prediction, prediction_metadata]
 """
 START_MS = 1_767_571_200_000
 
@@ -188,3 +213,35 @@ async def test_checkpoints_are_named_after_the_learner_and_the_last_ones_stay(
     newest = max(folder.glob("*.snapshot"))
     assert int(newest.stem) == 500  # made at shutdown, and it carries the offset
     assert newest.stat().st_ino in {path.stat().st_ino for path in folder.glob("*.ckpt")}
+
+
+async def test_another_worker_moves_to_what_a_learner_publishes_without_a_rebalance(
+    bench_of: Callable[..., Bench],
+) -> None:
+    learning = bench_of(partitions=1, text=LEARNING, values={"checkpoint": "10m"})
+    await learning.make_topics()
+    registry = Registry(learning.folder / "registry")
+    async with learning.running():
+        await learning.send(events(0, 400))
+        await learning.all_committed(400)
+        first = registry.find("lateness", "served").version
+        values = {"registry": learning.folder / "registry", "learned": learning.source}
+        folder = learning.folder / "serving"
+        name = f"{learning.name}-serving"
+        serving = Bench(learning.bootstrap, name, folder, 1, SERVING, values)
+        await serving.make_topics(serving.target, f"{learning.source}.dlq")
+        async with serving.running() as worker:
+            opened = worker.engine.partitions
+            await serving.decided(400)
+            sent = 400
+
+            async def moved() -> bool:
+                nonlocal sent
+                await learning.send(events(sent, 50))
+                sent += 50
+                found = {row["prediction_metadata"]["version"] for row in await serving.decisions()}
+                return len(found) > 1
+
+            await until(moved, what="the next version decides")
+            assert worker.engine.partitions == opened
+    assert registry.find("lateness", "served").version != first

@@ -20,6 +20,7 @@ from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.bundle import Publication
 from gress_ml.engine.effects import Effects
 from gress_ml.engine.outages import Outages
+from gress_ml.engine.publishing import Publishing
 from gress_ml.errors import BrokerUnavailable, ModelCorrupt, StoreUnavailable
 from gress_ml.metrics import (
     DEAD_LETTERS,
@@ -105,7 +106,12 @@ class Shop:
         self.wire, self.metrics, clock = wire, PrometheusMetrics(), ManualClock(NOW_S)
         self.store = MemoryFeatures(clock) if store is None else store
         outages = Outages(self.metrics, clock.monotonic())
-        self.effects = Effects(wire, self.store, self.metrics, clock, outages, publisher)  # type: ignore[arg-type]
+        self.told: list[tuple[str, str]] = []
+        publishing = Publishing(publisher, self.announce, self.metrics, clock)
+        self.effects = Effects(wire, self.store, self.metrics, clock, outages, publishing)  # type: ignore[arg-type]
+
+    async def announce(self, model: str, alias: str, version: str, time: str) -> None:
+        self.told.append((model, version))
 
     async def perform(
         self, records: Sequence[FileRecord], result: Result, partition: int = 1
@@ -420,6 +426,7 @@ async def test_models_are_published_in_order_before_the_batch_is_safe() -> None:
     assert {created[:10] for _, created in publisher.asked} == {"2026-11-21"}
     for result in ("published", "present", "worse"):
         assert place.metrics.value(MODELS_PUBLISHED, ("late", result)) == 1
+    assert place.told == [("late", "1.0.1"), ("late", "1.0.2")]  # what changed, or may have
 
 
 async def test_a_registry_that_is_away_or_refuses_costs_the_model_and_not_the_batch() -> None:

@@ -21,6 +21,7 @@ from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import PartitionRunner, Shell
+from gress_ml.engine.publishing import Publishing
 from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
 from gress_ml.metrics import COMMITS, EVENTS
@@ -112,6 +113,10 @@ class NoSnapshots(MemorySnapshots):
         raise StoreUnavailable("away")
 
 
+async def nobody(model: str, alias: str, version: str, time: str) -> None:
+    raise AssertionError("no model is published")
+
+
 class World:
     """A runner with its surroundings."""
 
@@ -133,6 +138,7 @@ class World:
             metrics=self.metrics,
             afterwards=Afterwards(None, self.metrics, clock),  # type: ignore[arg-type] # no late work
             outages=Outages(self.metrics, clock.monotonic()),
+            publishing=Publishing(None, nobody, self.metrics, clock),
         )
         config = TaskSettings(BatchPolicy(2), 0.01, 0.02, in_flight_limit=2)
         task = PartitionTask(

@@ -17,6 +17,7 @@ from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import Engine
 from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import Shell
+from gress_ml.engine.publishing import Publishing
 from gress_ml.engine.together import Together
 from gress_ml.registry import Registry
 from gress_ml.topology.load import load_topology
@@ -47,6 +48,10 @@ def registry(tmp_path: Path) -> Registry:
     return registry
 
 
+async def nobody(model: str, alias: str, version: str, time: str) -> None:
+    raise AssertionError("no model is published")
+
+
 @pytest.fixture
 def engine(registry: Registry) -> Engine:
     clock, metrics = SystemClock(), PrometheusMetrics()
@@ -60,6 +65,7 @@ def engine(registry: Registry) -> Engine:
         metrics=metrics,
         afterwards=Afterwards(None, metrics, clock),  # type: ignore[arg-type] # nothing is late
         outages=Outages(metrics, clock.monotonic()),
+        publishing=Publishing(None, nobody, metrics, clock),
     )
     topology = load_topology(ROOT / "topologies" / "compression_selector.yaml", registry)
 
