@@ -109,15 +109,16 @@ class Effects:
                 for sending in await self._addressed(source, produced):
                     begun = await self._begin(source, sending)
                     pending += map(asyncio.create_task, begun)
+            if result.dead:
+                # those that could not be decoded come first, whatever stands before them in the log
+                in_order = sorted(result.dead, key=lambda letter: letter.record)
+                # handed over at once, letters travel in the request of the outputs
+                pending.append(asyncio.create_task(await self._bury(source, in_order)))
         except BaseException:  # cut short: what was begun is not asked for any more
             for task in pending:
                 task.cancel()
             raise
         beside: list[Awaitable[None]] = []
-        if result.dead:
-            # those that could not be decoded come first, whatever stands before them in the log
-            in_order = sorted(result.dead, key=lambda letter: letter.record)
-            beside.append(self._bury(source, in_order))
         if result.writes:
             beside.append(self._write(source, result.writes))
         if result.publications:
@@ -195,9 +196,10 @@ class Effects:
     async def _bury_input(self, source: _Source, sending: _Sending, error: TooLargeError) -> None:
         """The message that the broker refuses makes its input a dead letter."""
         dead = DeadLetter(sending.records[0], sending.topic, "output_too_large", str(error))
-        await self._bury(source, [dead])
+        await (await self._bury(source, [dead]))
 
-    async def _bury(self, source: _Source, dead: Sequence[DeadLetter]) -> None:
+    async def _bury(self, source: _Source, dead: Sequence[DeadLetter]) -> _Work:
+        """Hand over the letters of these; the work is done when they are safe."""
         topic, own = source.partition
         moment = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
         now = moment.isoformat(timespec="milliseconds").encode()
@@ -208,12 +210,25 @@ class Effects:
         _log_dead(source, dead)
         target = own % await self._count(source.dead_topic)
         try:
-            await (await self._outlet.deliver(source.dead_topic, target, letters))
-        except TooLargeError:
-            for message in letters:
-                await self._bury_shortened(source.dead_topic, target, message)
+            delivery = await self._outlet.deliver(source.dead_topic, target, letters)
+        except TooLargeError:  # known before it was sent
+            return self._bury_shortened(source.dead_topic, target, letters)
+        return self._buried(source.dead_topic, target, letters, delivery)
 
-    async def _bury_shortened(self, topic: str, partition: int, letter: Message) -> None:
+    async def _buried(
+        self, topic: str, partition: int, letters: Sequence[Message], delivery: Awaitable[None]
+    ) -> None:
+        try:
+            await delivery
+        except TooLargeError:
+            await self._bury_shortened(topic, partition, letters)
+
+    async def _bury_shortened(self, topic: str, partition: int, letters: Sequence[Message]) -> None:
+        """One by one, so that each is kept as whole as the broker takes it."""
+        for letter in letters:
+            await self._bury_one(topic, partition, letter)
+
+    async def _bury_one(self, topic: str, partition: int, letter: Message) -> None:
         for kept in _KEPT_BYTES:
             message = _shortened(letter, kept)
             try:

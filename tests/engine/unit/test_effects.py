@@ -47,6 +47,7 @@ class Wire:
         self.partitions = partitions
         self.limit = limit
         self.sent: list[tuple[str, int, Message]] = []
+        self.handed_over: list[str] = []  # topics, not yet acknowledged
         self.refused = 0
         self.away = 0  # how many look-ups fail
         self.hold: asyncio.Event | None = None
@@ -63,6 +64,7 @@ class Wire:
     async def deliver(
         self, topic: str, partition: int, messages: Sequence[Message]
     ) -> Awaitable[None]:
+        self.handed_over.append(topic)
         size = sum(
             len(m.key or b"") + len(m.value or b"") + sum(len(v) for _, v in m.headers)
             for m in messages
@@ -143,6 +145,19 @@ async def test_same_keys_and_as_many_partitions_give_the_input_s_own_partition()
     assert place.wire.on("out") == [(3, b"A"), (3, b"B")]
     assert [m.key for _, _, m in place.wire.sent] == [b"a", None]
     assert place.metrics.value(OUTPUTS, ("out",)) == 2
+
+
+async def test_outputs_and_dead_letters_are_handed_over_before_anything_else_runs() -> None:
+    """So they travel in one request, which the broker and the worker pay for once."""
+    place = shop()
+    records = [record(0), record(1)]
+    result = produced(records[:1], b"A")
+    result.dead.append(DeadLetter(1, "op", "code", "why"))
+    safe = await place.effects.perform(("in", 1), records, result, "in.dlq")
+    assert place.wire.handed_over == ["out", "in.dlq"]
+    assert not place.wire.sent
+    await safe
+    assert len(place.wire.sent) == 2
 
 
 async def test_with_other_counts_messages_go_by_their_keys_in_order() -> None:
