@@ -9,7 +9,7 @@ from typing import ClassVar
 from fuzz import bytes_mutation
 from fuzz.target import Target, require
 from fuzz.targets.events import Transfers
-from gress_ml.adapters.kafka.compacted import CompactedReader
+from gress_ml.adapters.kafka.compacted import CompactedTopics
 from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switches
 from gress_ml.engine.engine import _control as control
 
@@ -41,7 +41,9 @@ class Switches(Target):
         key, line, value = data.partition(b"\n")
         told: list[tuple[str, str]] = []
         take = switches(lambda name, text: told.append((name, text)))
-        CompactedReader({}, CONTROL_TOPIC, take).take(key or None, value if line else None)
+        CompactedTopics({}, {CONTROL_TOPIC: take}).take(
+            CONTROL_TOPIC, key or None, value if line else None
+        )
         for name, text in told:
             self._control(name, text)
         try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from gress_ml.adapters.kafka.compacted import CompactedReader
+from gress_ml.adapters.kafka.compacted import CompactedTopics
 from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.dev.topics import TopicSettings, create_topics
 from gress_ml.errors import BrokerUnavailable
@@ -34,7 +34,7 @@ async def publish(settings: KafkaSettings, topic: str, key: bytes, value: bytes 
 async def newest(settings: KafkaSettings, topic: str) -> Mapping[str, bytes]:
     """The value of each key that has one; none without the topic. Raises BrokerUnavailable."""
     values: dict[str, bytes | None] = {}
-    reader = CompactedReader(settings.client, topic, values.__setitem__)
+    reader = CompactedTopics(settings.client, {topic: values.__setitem__})
     reading = asyncio.create_task(reader.run())
     try:
         await asyncio.wait_for(reader.caught_up.wait(), _READ_S)

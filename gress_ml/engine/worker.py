@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka.committer import GroupCommitter
-from gress_ml.adapters.kafka.compacted import CompactedReader, ensure_compacted
+from gress_ml.adapters.kafka.compacted import CompactedTopics, ensure_compacted
 from gress_ml.adapters.kafka.control import CONTROL_TOPIC, switches
 from gress_ml.adapters.kafka.decided import ensure_topic
 from gress_ml.adapters.kafka.models import MODELS_TOPIC
@@ -134,14 +134,17 @@ class Worker:
                 return
             life.push_async_callback(self.producer.stop)
             life.push_async_callback(self._stores.features.close)
-            readers = self._readers()
-            reading = [reader.run() for reader in (*readers, self._announcements())]
-            beside = (self._sample(), self._afterwards.run(), self._reloader.run(), *reading)
-            for background in beside:
+            told = self._told()
+            for background in (
+                self._sample(),
+                self._afterwards.run(),
+                self._reloader.run(),
+                told.run(),
+            ):
                 await life.enter_async_context(_beside(background))
             life.callback(self.engine.close)
             await self.engine.prepare()
-            await self._hear(readers)
+            await self._hear(told)
             await self._until_stopped()
         if self._failure is not None:
             raise self._failure
@@ -273,15 +276,15 @@ class Worker:
     async def _commit(self, offsets: Mapping[Partition, int]) -> None:
         await cast(Consumer, self.app.consumer).commit_batches(offsets)
 
-    def _announcements(self) -> CompactedReader:
-        client = self._settings.kafka.client
-        return CompactedReader(client, MODELS_TOPIC, self._reloader.announced)
-
-    def _readers(self) -> Sequence[CompactedReader]:
-        client = self._settings.kafka.client
-        return (
-            CompactedReader(client, CONTROL_TOPIC, switches(self.engine.switch)),
-            CompactedReader(client, EXPERIMENTS_TOPIC, self._take_split),
+    def _told(self) -> CompactedTopics:
+        """What all workers are told: switches, splits of experiments, models that changed."""
+        return CompactedTopics(
+            self._settings.kafka.client,
+            {
+                CONTROL_TOPIC: switches(self.engine.switch),
+                EXPERIMENTS_TOPIC: self._take_split,
+                MODELS_TOPIC: self._reloader.announced,
+            },
         )
 
     def _take_split(self, experiment: str, value: bytes | None) -> None:
@@ -289,12 +292,11 @@ class Worker:
         text = "" if value is None else value.decode(errors="replace")
         self.engine.switch(experiment_switch(experiment), text)
 
-    async def _hear(self, readers: Sequence[CompactedReader]) -> None:
+    async def _hear(self, told: CompactedTopics) -> None:
         """What is set counts from the first event on: read it before any."""
         try:
             async with asyncio.timeout(_SETTINGS_S):
-                for reader in readers:
-                    await reader.caught_up.wait()
+                await told.caught_up.wait()
         except TimeoutError:
             log.warning("settings_not_read", after_s=_SETTINGS_S)
 
