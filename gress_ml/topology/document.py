@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
 from gress_ml.topology.environment import Environment
 from gress_ml.topology.findings import Findings, KeyPath
 
-MAX_BYTES = 500_000
+MAX_BYTES = 250_000
 _TOO_LARGE = f"the file is larger than {MAX_BYTES:,} bytes"
 MAX_DEPTH = 64
 MAX_NODES = 50_000  # after aliases are followed
