@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -87,6 +87,10 @@ class Calls:
         self._measure(call, elapsed)
         return output
 
+    def most_rows(self, steps: Iterable[Step]) -> int:
+        """How many rows a batch may have for each of these steps to be well in time."""
+        return min(self._lane(step).pace.most_rows for step in steps)
+
     def _lane(self, step: Step) -> _Lane:
         lane = self._lanes.get(step.name)
         if lane is None:
@@ -106,7 +110,7 @@ class Calls:
         in_time = under_way.acquire(timeout=operator.deadline_s)
         self._count()
         if not in_time:
-            lane.pace.gave_up()
+            lane.pace.gave_up(len(call.batch))
             return _fallback(call, "timeout")
         watch.record(self._metrics)
         output: Output = job.result()
@@ -131,7 +135,7 @@ class Calls:
             if not patience.expired():
                 raise
             lane.stuck = True
-            lane.pace.gave_up()
+            lane.pace.gave_up(len(call.batch))
             output = _fallback(call, "timeout")
         else:
             watch.record(self._metrics)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -61,6 +61,7 @@ class Shell:
     metrics: PrometheusMetrics
     afterwards: Afterwards
     together: Together
+    most_rows: Callable[[Iterable[Step]], int]  # of a batch for these steps
     outages: Outages
     publishing: Publishing
     history: History | None = None
@@ -163,6 +164,7 @@ class PartitionRunner:
         while self._failure is None:
             if self._waiting:
                 self._swap()
+            self.task.most_rows = self._shell.most_rows(self.plan.steps)
             match self.task.next(self._now()):
                 case RunBatch() as batch:
                     self.measure()

@@ -240,11 +240,12 @@ class Worker:
         return app
 
     def _shell(self) -> Shell:
-        client = self._settings.kafka.client
+        client, calls = self._settings.kafka.client, Calls(self._clock, self.metrics)
         return Shell(
             topology=self.topology.name,
             clock=self._clock,
-            together=Together(Calls(self._clock, self.metrics).run),
+            together=Together(calls.run),
+            most_rows=calls.most_rows,
             outlets=self._outlets(),
             features=self._stores.features,
             snapshots=self._stores.snapshots,

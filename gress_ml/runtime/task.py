@@ -145,6 +145,9 @@ class PartitionTask:
         self._last_commit_failed = False
         self._last_save_failed = False
         self._queue: deque[Record] = deque()
+        #: Rows that a batch may have to be decided in time, as the shell finds; results never show
+        #: how the log was cut into batches.
+        self.most_rows = settings.batch.size
         self._arrivals: deque[tuple[float, int]] = deque()  # (when, end)
         self._uncommitted_bytes = 0
         self._flights: deque[_Flight] = deque()  # from the first unacknowledged one on
@@ -343,13 +346,17 @@ class PartitionTask:
         self._saving = True
         return SaveSnapshot(offset)
 
+    @property
+    def _batch_size(self) -> int:
+        return min(self.settings.batch.size, self.most_rows)
+
     def _ready_at(self) -> float:
-        if len(self._queue) >= self.settings.batch.size:
+        if len(self._queue) >= self._batch_size:
             return float("-inf")
         return self._arrivals[0][0] + self.settings.batch.timeout_s
 
     def _close_batch(self) -> RunBatch:
-        size = min(len(self._queue), self.settings.batch.size)
+        size = min(len(self._queue), self._batch_size)
         replay = self.phase is Phase.REPLAY
         if replay:
             size = sum(r.offset < self._replay_end for r in islice(self._queue, size))

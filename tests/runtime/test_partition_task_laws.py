@@ -106,6 +106,11 @@ class Shell(RuleBasedStateMachine):
         assert self.task.queued == queued + len(ahead)
         self.wake()
 
+    @rule(rows=st.integers(1, 8))
+    def batches_of_so_many_rows_are_in_time(self, rows: int) -> None:
+        self.task.most_rows = rows
+        self.wake()
+
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 5.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
@@ -202,10 +207,14 @@ class Shell(RuleBasedStateMachine):
                 return False
         return True
 
+    @property
+    def size(self) -> int:
+        return min(self.config.batch.size, self.task.most_rows)
+
     def run(self, batch: RunBatch) -> None:
         offsets = [record.offset for record in batch.records]
         assert not self.draining
-        assert 0 < len(offsets) <= self.config.batch.size
+        assert 0 < len(offsets) <= self.size
         assert len(self.unacknowledged) < self.config.in_flight_limit
         if self.config.exclusive_commit:
             assert self.committing is None
@@ -215,7 +224,7 @@ class Shell(RuleBasedStateMachine):
         self.ran += offsets
         # full, or its first record has waited, or the next is beyond the end of the replay
         waited = self.now - self.arrived[offsets[0]] >= self.config.batch.timeout_s
-        full = len(offsets) + self.task.queued >= self.config.batch.size
+        full = len(offsets) + self.task.queued >= self.size
         assert waited or full
         assert batch.end == offsets[-1] + 1
         if batch.replay:
@@ -256,7 +265,7 @@ class Shell(RuleBasedStateMachine):
             return
         waiting = [offset for offset in self.log if offset >= self.start][len(self.ran)]
         assert self.now - self.arrived[waiting] < self.config.batch.timeout_s
-        assert self.task.queued < self.config.batch.size
+        assert self.task.queued < self.size
 
     # --- laws that always hold ------------------------------------------------------------------
 

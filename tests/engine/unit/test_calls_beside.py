@@ -192,10 +192,24 @@ def test_a_step_that_is_not_trusted_is_held_to_its_deadline(
 ) -> None:
     calls = Calls(clock, metrics, cores=2)
     late = Asking(lambda: clock.advance(1.0), deadline_s=0.5)
-    assert isinstance(calls.run(call(late)), Output)  # on the spot: it was warmed up
+    few = Batch.of({"x": np.zeros(3)})
+    assert isinstance(calls.run(call(late, few)), Output)  # on the spot: it was warmed up
     output = calls.run(call(Asking(lambda: stuck.wait(60), deadline_s=0.02)))
     assert isinstance(output, Output)
     assert output.logs[0] == {"by": "timeout"}
+
+
+async def test_many_rows_that_are_late_make_batches_smaller_and_leave_the_work_beside(
+    clock: ManualClock, metrics: PrometheusMetrics
+) -> None:
+    calls = Calls(clock, metrics, cores=2)
+    late = call(Asking(lambda: clock.advance(1.0), deadline_s=0.5))
+    assert calls.most_rows([late.step]) > 300
+    assert isinstance(calls.run(late), Output)
+    assert calls.most_rows([late.step]) == 256
+    after = calls.run(late)
+    assert not isinstance(after, Output)
+    await after
 
 
 async def test_what_the_work_raises_is_raised_where_it_was_asked_for(calls: Calls) -> None:

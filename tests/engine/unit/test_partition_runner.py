@@ -128,10 +128,12 @@ class World:
         schema = EventSchema("e", (Field("x", ColumnType.FLOAT, required=True),))
         route = Route("o", "out", "c", {"total": "total"})
         self.plan = Plan("in", Decoder(schema), [Step("c", self.operator, "in")], [route])
+        calls = Calls(clock, self.metrics)
         shell = Shell(
             topology="t",
             clock=clock,
-            together=Together(Calls(clock, self.metrics).run),
+            together=Together(calls.run),
+            most_rows=calls.most_rows,
             outlets=None,  # type: ignore[arg-type] # the outlet is given
             features=MemoryFeatures(clock),
             snapshots=self.snapshots,

@@ -55,10 +55,12 @@ async def nobody(model: str, alias: str, version: str, time: str) -> None:
 @pytest.fixture
 def engine(registry: Registry) -> Engine:
     clock, metrics = SystemClock(), PrometheusMetrics()
+    calls = Calls(clock, metrics)
     shell = Shell(
         topology="t",
         clock=clock,
-        together=Together(Calls(clock, metrics).run),
+        together=Together(calls.run),
+        most_rows=calls.most_rows,
         outlets=Outlets(),
         features=MemoryFeatures(clock),
         snapshots=MemorySnapshots(),
