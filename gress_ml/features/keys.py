@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from gress_ml.batch import Array, Batch
 from gress_ml.schema import MISSING_TIME
@@ -18,11 +19,18 @@ def row_keys(batch: Batch, columns: Sequence[str]) -> list[bytes]:
     booleans as ``true`` and ``false``. Without columns every row has the key ``b""``.
     """
     if len(columns) == 1:
-        return [part.encode() for part in key_parts(batch[columns[0]])]
+        return _encoded(batch[columns[0]])
     parts = [key_parts(batch[name]) for name in columns]
     if not parts:
         return [b""] * len(batch)
     return [SEPARATOR.join(row).encode() for row in zip(*parts, strict=True)]
+
+
+def _encoded(column: Array) -> list[bytes]:
+    if column.dtype == object:
+        with suppress(TypeError):  # one is missing, or is no text
+            return [*map(str.encode, column.tolist())]
+    return [part.encode() for part in key_parts(column)]
 
 
 def key_parts(column: Array) -> list[str]:
