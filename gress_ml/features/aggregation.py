@@ -236,17 +236,15 @@ class Window:
         slots = series.slots(keys)
         if slots.min() >= 0:
             return slots
-        unknown = np.flatnonzero(slots < 0).tolist()
-        new = dict.fromkeys(
-            key for row in unknown if counted[row] and (key := keys[row]) is not None
-        )
+        unknown = np.flatnonzero(slots < 0)
+        new = dict.fromkeys([keys[row] for row in unknown[counted[unknown]].tolist()])
+        new.pop(None, None)
         surplus = len(series) + len(new) - self._spec.max_keys
         if surplus > 0 and not self._make_way(surplus, slots):
             return None
         for key in new:
             series.new(key)
-        for row in unknown:
-            slots[row] = -1 if (slot := series.find(keys[row])) is None else slot
+        slots[unknown] = [series.find(keys[row], -1) for row in unknown.tolist()]
         return slots
 
     def _make_way(self, surplus: int, slots: Int64) -> bool:

@@ -15,7 +15,10 @@ from gress_ml.features.spec import Aggregation
 #: A figure of the times and values in the places ``first … last - 1``, of which there are some.
 Figure = Callable[["array[int]", "array[float]", int, int], float]
 
-#: Windows are summed together while they hold no more values than this on average.
+#: The figures of runs of values, each up to where the next begins; and which of them are proven.
+Runs = Callable[[Float64, Int64], tuple[Float64, npt.NDArray[np.bool_]]]
+
+#: Windows are looked at together while they hold no more values than this, on average.
 _SHORT = 64
 
 
@@ -23,12 +26,14 @@ class Figures:
     """A figure depends on the values of its window alone, to the last bit: not on how many windows
     are looked at together, nor on the order of their values.
 
-    So sums, also those in means, are exact ones rounded once, as by ``math.fsum``.
+    So sums, also those in means, are exact ones rounded once, as by ``math.fsum``; and a least or
+    largest zero is the positive one.
     """
 
     def __init__(self, spec: Aggregation) -> None:
         half_life_s = spec.half_life or spec.window / 2
         self._one = _FIGURES.get(spec.function) or _ewma(1000 * half_life_s)
+        self._runs = _RUNS.get(spec.function)
         self._function = spec.function
         #: The figure of a window without values.
         self.of_none = 0.0 if spec.function in ("count", "sum") else math.nan
@@ -44,24 +49,25 @@ class Figures:
         lengths = last - first
         if self._function == "count":
             return lengths.astype(np.float64)
-        if self._function in ("sum", "avg") and lengths.sum() <= _SHORT * len(lengths):
-            return self._sums(series, first, last, lengths)
+        if self._runs is not None and lengths.sum() <= _SHORT * len(lengths):
+            return self._of_runs(self._runs, series, first, last)
         places = zip(first.tolist(), last.tolist(), strict=True)
         return np.array([self.of(series, *place) for place in places], np.float64)
 
-    def _sums(self, series: Series, first: Int64, last: Int64, lengths: Int64) -> Float64:
-        """Sums in long doubles, and one by one where these may be rounded otherwise."""
-        some = np.flatnonzero(lengths)
-        figures = np.full(len(lengths), self.of_none)
+    def _of_runs(self, runs: Runs, series: Series, first: Int64, last: Int64) -> Float64:
+        """The values of all windows, run after run; figures that are not proven one by one."""
+        figures = np.full(len(first), self.of_none)
+        some = np.flatnonzero(first < last)
         if not len(some):
             return figures
-        sizes = lengths[some]
+        sizes = last[some] - first[some]
         begins = sizes.cumsum() - sizes
         places = np.repeat(first[some] - begins, sizes)
         places += np.arange(len(places))
-        sums, sure = exact_sums(series.value_column.take(places), begins)
-        figures[some] = sums / sizes if self._function == "avg" else sums
-        for row in some[~sure].tolist():
+        found, proven = runs(series.value_column.take(places), begins)
+        found += 0.0  # of zeros the positive one
+        figures[some] = found / sizes if self._function == "avg" else found
+        for row in some[~proven].tolist():
             figures[row] = self.of(series, int(first[row]), int(last[row]))
         return figures
 
@@ -77,11 +83,15 @@ def exact_sums(values: Float64, begins: Int64) -> tuple[Float64, npt.NDArray[np.
     totals = np.add.reduceat(magnitudes, begins)
     magnitudes[magnitudes == 0.0] = np.inf  # zeros are multiples of all
     proven = totals <= np.minimum.reduceat(magnitudes, begins) * _COUNTED
-    return sums + 0.0, proven  # the sum of zeros is the positive one
+    return sums, proven
 
 
 #: A number is less than 2^53 of its last bits; half of what a long double counts, to be sure.
 _COUNTED = 2.0 ** (np.finfo(np.longdouble).nmant - 53)
+
+
+def _proven(figures: Float64) -> tuple[Float64, npt.NDArray[np.bool_]]:
+    return figures, np.ones(len(figures), np.bool_)
 
 
 def _ewma(half_life_ms: float) -> Figure:
@@ -102,6 +112,13 @@ _FIGURES: Mapping[str, Figure] = {
     "count": lambda _, __, first, last: float(last - first),
     "sum": lambda _, values, first, last: math.fsum(values[first:last]),
     "avg": lambda _, values, first, last: math.fsum(values[first:last]) / (last - first),
-    "min": lambda _, values, first, last: min(values[first:last]),
-    "max": lambda _, values, first, last: max(values[first:last]),
+    "min": lambda _, values, first, last: min(values[first:last]) + 0.0,
+    "max": lambda _, values, first, last: max(values[first:last]) + 0.0,
+}
+
+_RUNS: Mapping[str, Runs] = {
+    "sum": exact_sums,
+    "avg": exact_sums,
+    "min": lambda values, begins: _proven(np.minimum.reduceat(values, begins)),
+    "max": lambda values, begins: _proven(np.maximum.reduceat(values, begins)),
 }

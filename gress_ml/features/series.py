@@ -22,7 +22,7 @@ _LAST_OF_ALL = 2**63 - 1
 #: that these may fill; the turn of its last value; and its newest time.
 FIRST, LAST, BASE, END, TURN, NEWEST = range(6)
 WIDTH = 8  # with two to spare a slot is as long as a line of the processor's cache
-_SMALLEST = 4  # places in a piece
+_SMALLEST = 8  # places in a piece
 
 
 class Series:
@@ -36,7 +36,7 @@ class Series:
 
     def __init__(self) -> None:
         self._slots: dict[bytes | None, int] = {}  # of keys; of None never
-        #: The slot of a key, or None.
+        #: The slot of a key; None, or what is asked for, where it is not held.
         self.find = self._slots.get
         self._keys: list[bytes] = []  # by slot
         self._unused: list[int] = []  # slots
@@ -80,10 +80,11 @@ class Series:
             if len(self._keys) > len(self.rows):
                 self._lengthen(self.table)
         self._slots[key] = slot
-        base = self._piece(_SMALLEST)
-        at = slot * WIDTH
-        known = (base, base, base, base + _SMALLEST, self.turn, NEVER)
-        self.table[at : at + len(known)] = array("q", known)
+        table, at = self.table, slot * WIDTH
+        table[at + FIRST] = table[at + LAST] = table[at + BASE] = base = self._piece(_SMALLEST)
+        table[at + END] = base + _SMALLEST
+        table[at + TURN] = self.turn
+        table[at + NEWEST] = NEVER
         return slot
 
     def drop(self, slot: int) -> None:

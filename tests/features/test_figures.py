@@ -22,7 +22,7 @@ def sums_of(runs: list[list[float]]) -> tuple[list[float], list[bool]]:
     sizes = np.array([len(run) for run in runs])
     values = np.array([value for run in runs for value in run])
     sums, sure = exact_sums(values, sizes.cumsum() - sizes)
-    return sums.tolist(), sure.tolist()
+    return (sums + 0.0).tolist(), sure.tolist()
 
 
 @given(RUNS)

@@ -68,9 +68,9 @@ def figure_of(values: Sequence[tuple[int, float]], spec: Aggregation) -> float:
         case "avg":
             return math.fsum(numbers) / len(numbers) if numbers else math.nan
         case "min":
-            return min(numbers, default=math.nan)
+            return min(numbers, default=math.nan) + 0.0  # the positive one of zeros
         case "max":
-            return max(numbers, default=math.nan)
+            return max(numbers, default=math.nan) + 0.0
         case "ewma":
             weights = [2.0 ** ((t - values[-1][0]) / (spec.window * 500)) for t, _ in values]
             weighted = math.fsum(w * v for w, v in zip(weights, numbers, strict=True))
