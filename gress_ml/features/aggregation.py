@@ -46,8 +46,8 @@ class Window:
 
     Rows are taken one by one or many together, with the same figures to the last bit, so how they
     were cut into batches cannot show. Memory is bounded by ``max_keys`` times ``max_events`` values
-    (and room for as many); a key is let go earlier, when its newest value is too old for any row
-    that is in time (see :class:`gress_ml.features.spec.Aggregation`).
+    and room for about as many more; a key is let go earlier, when its newest value is too old for
+    any row that is in time (see :class:`gress_ml.features.spec.Aggregation`).
     """
 
     def __init__(self, spec: Aggregation) -> None:

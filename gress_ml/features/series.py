@@ -23,6 +23,7 @@ _LAST_OF_ALL = 2**63 - 1
 FIRST, LAST, BASE, END, TURN, NEWEST = range(6)
 WIDTH = 8  # with two to spare a slot is as long as a line of the processor's cache
 _SMALLEST = 8  # places in a piece
+_SPARE = 64  # free places in a new piece, or as many as there are values where that is less
 
 
 class Series:
@@ -30,7 +31,7 @@ class Series:
 
     A key has a slot, a row of a table of integers, that says where in the columns they are. Slots,
     times and values can be walked one by one, as ``array``, or together, as the NumPy view of the
-    same memory. A piece of the columns holds a power of two, about twice what its key has, and is
+    same memory. A piece of the columns is a power of two long, with some places to spare, and is
     used again when its key moves or is dropped.
     """
 
@@ -164,7 +165,8 @@ class Series:
         first, last, base, end = table[at : at + 4]
         first = max(bisect_right(self.times, horizon, first, last), last - most)
         held = last - first
-        size = max(_SMALLEST, 1 << (2 * (held + more) - 1).bit_length())
+        wanted = held + more + min(held + more, _SPARE)
+        size = max(_SMALLEST, 1 << (wanted - 1).bit_length())
         to = base
         if size != end - base:
             self._give_back(base, end)
