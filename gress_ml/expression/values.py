@@ -38,7 +38,10 @@ def missing_rows(column: Any) -> Any:
     if isinstance(column, str):
         return np.False_
     if isinstance(column, np.ndarray) and column.dtype == object:
-        return np.fromiter((v is None for v in column.tolist()), np.bool_, len(column))
+        values = column.tolist()
+        if None not in values:  # a third of the time of asking each
+            return np.zeros(len(values), np.bool_)
+        return np.fromiter((value is None for value in values), np.bool_, len(values))
     return np.isnan(numbers(column))
 
 

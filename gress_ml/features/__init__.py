@@ -2,7 +2,8 @@
 
 Reading order: ``spec`` (how a feature is written down), ``feature_set`` (columns in, vectors out),
 ``plan`` and ``stage`` (how a batch is computed at once), ``values`` and ``encodings`` (before and
-after the checks), ``aggregation`` and ``state`` (what is remembered), ``keys`` (row keys).
+after the checks), ``aggregation``, ``series``, ``figures`` and ``state`` (what is remembered),
+``keys`` (row keys).
 """
 
 from gress_ml.features.bundled import features_of, vector_of

@@ -140,12 +140,13 @@ def window_figures(feature: Aggregation, load: Load | None) -> Load:
         values = np.ones(len(batch)) if load is None else np.broadcast_to(load(work), len(batch))
         values = np.where(np.abs(values) <= LARGEST, values, np.nan)
         keys = _keys(batch, feature.key)
-        times = batch.event_time_ms.tolist()
-        for row in work.rejected:
-            keys[row] = None
-            times[row] = MISSING_TIME
-        figures = work.state.windows[feature.label].observe(keys, times, values.tolist())
-        return np.array(figures, np.float64)
+        times = batch.event_time_ms
+        if work.rejected:
+            times = times.copy()
+            for row in work.rejected:
+                keys[row] = None
+                times[row] = MISSING_TIME
+        return work.state.windows[feature.label].observe(keys, times, values)
 
     return figures
 
@@ -155,7 +156,7 @@ def _keys(batch: Batch, columns: tuple[str, ...]) -> list[bytes | None]:
     if not columns:
         return [*batch.keys]
     missing = np.logical_or.reduce([missing_rows(batch[name]) for name in columns])
-    return [
-        None if lacks else key
-        for key, lacks in zip(row_keys(batch, columns), missing.tolist(), strict=True)
-    ]
+    keys: list[bytes | None] = [*row_keys(batch, columns)]
+    for row in np.flatnonzero(missing).tolist():
+        keys[row] = None
+    return keys

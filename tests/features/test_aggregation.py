@@ -27,7 +27,9 @@ def spec(**more: Any) -> Aggregation:
 def observe(events: list[tuple[Any, ...]], **more: Any) -> list[float]:
     keys = [None if key is None else str(key).encode() for key, _, _ in events]
     times = [time for _, time, _ in events]
-    return Window(spec(**more)).observe(keys, times, [float(value) for _, _, value in events])
+    values = [float(value) for _, _, value in events]
+    figures: list[float] = Window(spec(**more)).observe(keys, times, values).tolist()
+    return figures
 
 
 STREAM: list[tuple[Any, ...]] = [("a", 0, 1), ("a", 4_000, 2), ("b", 5_000, 50), ("a", 10_000, 6)]
