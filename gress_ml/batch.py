@@ -144,6 +144,21 @@ class Batch:
             self.origins,
         )
 
+    def without_column(self, name: str) -> Self:
+        """The same rows without this column."""
+        columns = self.copied_columns()
+        del columns[name]
+        return self.proven(
+            self.topic,
+            self.partition,
+            self.offsets,
+            self.event_time_ms,
+            self.keys,
+            columns,
+            self.degraded,
+            self.origins,
+        )
+
     def copied_columns(self) -> dict[str, Array]:
         """The columns in a dictionary of the caller's own."""
         columns = self.columns

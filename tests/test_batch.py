@@ -124,6 +124,14 @@ def test_columns_known_to_be_sound_make_the_same_batch() -> None:
     assert made.take(np.array([1])).offsets.tolist() == [6]
 
 
+def test_a_column_that_is_dropped_stays_in_the_batch_it_was_dropped_from() -> None:
+    batch = Batch.of({"x": np.array([1.0]), "y": np.array([2.0])}).with_degraded("a")
+    without = batch.without_column("y")
+    assert [*without.columns] == ["x"]
+    assert [*batch.columns] == ["x", "y"]
+    assert without.degraded == {"a"}
+
+
 def test_copied_columns_are_the_caller_s_own() -> None:
     batch = Batch.of({"x": np.array([1.0])})
     batch.copied_columns()["y"] = np.array([2.0])

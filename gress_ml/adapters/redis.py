@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from itertools import chain
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import hiredis
 import numpy as np
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from gress_ml.adapters.breaker import Breaker
+from gress_ml.adapters.patience import Patience
+from gress_ml.adapters.redis_line import Lines, packed, packed_keys
 from gress_ml.errors import ConfigError, StoreUnavailable
 from gress_ml.ports import Clock, Float32
 
@@ -29,17 +26,13 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 # Sets all keys with their time to live in one command. Redis replicates what it does, key by key.
-_PUT = """
+_PUT = b"""
 local ttl = ARGV[1]
 for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'PX', ttl) end
 return #KEYS
 """
-_PUT_SHA = hashlib.sha1(_PUT.encode(), usedforsecurity=False).hexdigest()
+_PUT_SHA = hashlib.sha1(_PUT, usedforsecurity=False).hexdigest().encode()
 _FLOAT = np.dtype("<f4")
-#: A worker's loop decides other partitions while an answer is under way. Time passes in so many
-#: slices, one per turn of the loop at most, so that an answer which is there is seen before its
-#: time is up, however long the turns take.
-_SLICES = 10
 _UNREADABLE = "with an unreadable URL"
 
 
@@ -68,8 +61,10 @@ class RedisFeatures:
     def __init__(self, url: str, clock: Clock, settings: RedisSettings | None = None) -> None:
         self._settings = settings or RedisSettings()
         self._where = redacted(url)
-        self._tls = url.startswith("rediss:")
-        self._client = _client(url, self._where, self._settings)
+        tls, own = url.startswith("rediss:"), self._settings
+        #: For a call that has to connect first.
+        self._longest_s = own.timeout_s + (own.tls_timeout_s if tls else own.timeout_s)
+        self._lines = _lines(url, self._where)
         self._breaker = Breaker(
             f"feature store {self._where}",
             clock,
@@ -86,8 +81,8 @@ class RedisFeatures:
         """Rows of shape (len(keys), len(fields)); NaN where there is no row."""
         if not keys:
             return np.empty((0, len(fields)), np.float32)
-        full = self._keys(table, fields, keys)
-        values = await self._guarded(lambda: cast(Awaitable[Any], self._client.mget(full)))
+        command = packed_keys(b"MGET", self._start(table, fields), keys)
+        [values] = await self._guarded(lambda patience: self._lines.ask(patience, command))
         return _unpacked(values, len(fields))
 
     async def put(
@@ -96,58 +91,61 @@ class RedisFeatures:
         """Store the rows under their keys; of a key given twice the last row counts."""
         if not keys:
             return
-        full, values = self._keys(table, fields, keys), _packed(rows, len(keys), len(fields))
-        await self._guarded(lambda: self._put(full, values))
+        start = self._start(table, fields)
+        full, values = [start + key for key in keys], _packed(rows, len(keys), len(fields))
+        await self._guarded(lambda patience: self._put(patience, full, values))
 
     async def close(self) -> None:
         """Let go of connections."""
-        await self._client.aclose(close_connection_pool=True)
+        self._lines.close(busy=True)
 
-    def _keys(self, table: str, fields: tuple[str, ...], keys: Sequence[bytes]) -> list[bytes]:
-        start = f"{self._settings.prefix}:{table}:{layout_of(fields)}:".encode()
-        return [start + key for key in keys]
+    def _start(self, table: str, fields: tuple[str, ...]) -> bytes:
+        return f"{self._settings.prefix}:{table}:{layout_of(fields)}:".encode()
 
-    async def _guarded(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _guarded(self, call: Callable[[Patience], Awaitable[T]]) -> T:
         """The call's result. Raises StoreUnavailable, at once while the breaker is open."""
         async with self._free:  # to wait for other partitions' calls is no fault of the server's
             self._breaker.enter()
+            patience = Patience(self._longest_s)
             try:
-                result = await _within(_longest_s(self._settings, self._tls), call())
+                result = await call(patience)
             except (RedisError, OSError) as error:  # TimeoutError is an OSError
                 cause = f"{type(error).__name__}: {error}"
                 self._breaker.failed(cause)
                 log.warning("feature_store_away", store=self._where, cause=cause)
-                with suppress(RedisError, OSError):  # one that does not close in time is gone too
-                    await self._client.connection_pool.disconnect(inuse_connections=False)
+                self._lines.close()
                 raise StoreUnavailable(f"feature store {self._where}: {cause}") from error
+            finally:
+                patience.end()
             self._breaker.succeeded()
             return result
 
-    async def _put(self, keys: list[bytes], values: list[bytes]) -> None:
+    async def _put(self, patience: Patience, keys: list[bytes], values: list[bytes]) -> None:
         ttl_s = self._settings.ttl_s
+        pairs = [*zip(keys, values, strict=True)]
         if ttl_s is None:
-            await self._client.mset(dict(zip(keys, values, strict=True)))
+            await self._lines.ask(patience, packed(b"MSET", *chain.from_iterable(pairs)))
             return
         ttl_ms = max(1, round(ttl_s * 1000))
-        if self._scripting and await self._put_by_script(keys, values, ttl_ms):
+        if self._scripting and await self._put_by_script(patience, keys, values, ttl_ms):
             return
-        async with self._client.pipeline(transaction=False) as pipe:
-            for key, value in zip(keys, values, strict=True):
-                pipe.set(key, value, px=ttl_ms)
-            await pipe.execute()
+        commands = [packed(b"SET", key, value, b"PX", ttl_ms) for key, value in pairs]
+        await self._lines.ask(patience, b"".join(commands), len(commands))
 
-    async def _put_by_script(self, keys: list[bytes], values: list[bytes], ttl_ms: int) -> bool:
+    async def _put_by_script(
+        self, patience: Patience, keys: list[bytes], values: list[bytes], ttl_ms: int
+    ) -> bool:
         """False when the server does not allow scripts; it is not asked again then."""
-        arguments: list[bytes | int] = [*keys, ttl_ms, *values]
+        arguments: list[bytes | int] = [len(keys), *keys, ttl_ms, *values]
         try:
             try:
-                await _awaited(self._client.evalsha(_PUT_SHA, len(keys), *arguments))
-            except NoScriptError:
-                await _awaited(self._client.eval(_PUT, len(keys), *arguments))
-        except NoPermissionError:
-            self._scripting = False
+                await self._lines.ask(patience, packed(b"EVALSHA", _PUT_SHA, *arguments))
+            except ResponseError as error:
+                if not str(error).startswith("NOSCRIPT"):
+                    raise
+                await self._lines.ask(patience, packed(b"EVAL", _PUT, *arguments))
         except ResponseError as error:
-            if "unknown command" not in str(error).lower():
+            if not str(error).startswith(("NOPERM", "ERR unknown command")):
                 raise
             self._scripting = False
         return self._scripting
@@ -175,57 +173,13 @@ def layout_of(fields: tuple[str, ...]) -> str:
     return hashlib.sha256("\0".join(fields).encode()).hexdigest()[:12]
 
 
-def _client(url: str, where: str, settings: RedisSettings) -> Redis:
+def _lines(url: str, where: str) -> Lines:
     try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=settings.connections,
-            timeout=None,  # the limits are kept by ``_within``
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            # One more try on a fresh connection: the pooled one may be from before a restart.
-            retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-        )
+        return Lines(url)
     except ValueError:  # its text may hold the password
         raise ConfigError(
             f"feature store {where}: expected a URL such as redis://localhost:6379/0 or rediss://…"
         ) from None
-    pool.connection_class = type("Connection", (_PackedAtOnce, pool.connection_class), {})
-    return Redis(connection_pool=pool)
-
-
-class _PackedAtOnce:
-    """redis-py packs a command argument by argument, and copies all before it each time: for a
-    batch of keys that takes longer than to send it. hiredis packs it in one go."""
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        name, *rest = args  # a name may be two words
-        return [hiredis.pack_command((*name.split(), *rest))]
-
-
-def _longest_s(settings: RedisSettings, tls: bool) -> float:
-    """For a call that has to connect first."""
-    return settings.timeout_s + (settings.tls_timeout_s if tls else settings.timeout_s)
-
-
-async def _within(limit_s: float, call: Awaitable[T]) -> T:
-    """The call's result. Raises TimeoutError."""
-    task = asyncio.ensure_future(call)
-    try:
-        for _ in range(_SLICES):
-            done, _ = await asyncio.wait({task}, timeout=limit_s / _SLICES)
-            if done:
-                return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-    raise TimeoutError(f"no answer within {limit_s:g} s")
-
-
-async def _awaited(answer: Any) -> Any:
-    """The client's type hints mix its synchronous and asynchronous forms."""
-    return await answer
 
 
 def _packed(rows: Float32, count: int, width: int) -> list[bytes]:
@@ -234,9 +188,14 @@ def _packed(rows: Float32, count: int, width: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, count * size, size)]
 
 
-def _unpacked(values: Sequence[bytes | None], width: int) -> Float32:
+def _unpacked(values: Sequence[Any], width: int) -> Float32:
     """A row of another length is no row of this layout: missing."""
-    missing = np.full(width, np.nan, _FLOAT).tobytes()
-    size = len(missing)
-    data = b"".join([v if v is not None and len(v) == size else missing for v in values])
-    return np.frombuffer(data, _FLOAT).reshape(len(values), width).astype(np.float32)
+    size = width * _FLOAT.itemsize
+    try:  # nearly always all rows are there
+        whole = {*map(len, values)} == {size}
+    except TypeError:
+        whole = False
+    if not whole:
+        missing = np.full(width, np.nan, _FLOAT).tobytes()
+        values = [v if v is not None and len(v) == size else missing for v in values]
+    return np.frombuffer(b"".join(values), _FLOAT).reshape(len(values), width).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from gress_ml.batch import Array, Batch
 from gress_ml.schema import MISSING_TIME
@@ -17,22 +18,28 @@ def row_keys(batch: Batch, columns: Sequence[str]) -> list[bytes]:
     Text is taken as it is, integers and timestamps in decimal, floats in Python's shortest form,
     booleans as ``true`` and ``false``. Without columns every row has the key ``b""``.
     """
-    if len(columns) == 1:
-        return [part.encode() for part in key_parts(batch[columns[0]])]
-    parts = [key_parts(batch[name]) for name in columns]
-    if not parts:
+    if not columns:
         return [b""] * len(batch)
-    return [SEPARATOR.join(row).encode() for row in zip(*parts, strict=True)]
+    arrays = [batch[name] for name in columns]
+    try:  # text throughout, as nearly always: nothing else joins or is encoded
+        return _joined([array.tolist() for array in arrays])
+    except TypeError:
+        return _joined([key_parts(array) for array in arrays])
+
+
+def _joined(parts: Sequence[Sequence[str]]) -> list[bytes]:
+    rows = map(SEPARATOR.join, zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
+    return [*map(str.encode, rows)]
 
 
 def key_parts(column: Array) -> list[str]:
     """A column as the text that goes into keys; empty where it is missing."""
-    values = column.tolist()
+    values: list[Any] = column.tolist()
     match column.dtype.kind:
         case "O":
-            if None in values:
-                return ["" if value is None else str(value) for value in values]
-            return [value if type(value) is str else str(value) for value in values]
+            if {*map(type, values)} <= {str}:  # nearly always
+                return values
+            return ["" if value is None else str(value) for value in values]
         case "b":
             return ["true" if value else "false" for value in values]
         case "f":

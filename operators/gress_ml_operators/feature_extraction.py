@@ -16,7 +16,6 @@ A row that a feature refuses is rejected as ``missing_feature``, ``out_of_range`
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -108,35 +107,38 @@ def inline_features(config: FeatureExtractionConfig, step: str) -> FeatureSet:
 
 def filled(batch: Batch, fields: tuple[str, ...], answer: Array | None) -> dict[str, Array]:
     """The columns of the fields that change: gaps filled from the answer, NaN where it has none."""
-    columns: dict[str, Array] = {}
-    for index, name in enumerate(fields):
-        if name not in batch:
-            columns[name] = np.full(len(batch), np.nan)
-        if answer is None:
-            continue
-        known = columns.get(name, batch.columns.get(name))
-        if known is not None and known.dtype.kind == "f":
-            columns[name] = np.where(np.isnan(known), answer[:, index], known)
-    return columns
+    absent = [name for name in fields if name not in batch]
+    columns: dict[str, Array] = {name: np.full(len(batch), np.nan) for name in absent}
+    if answer is None:
+        return columns
+    known = [columns[name] if name in columns else batch[name] for name in fields]
+    floats = [i for i, column in enumerate(known) if column.dtype.kind == "f"]
+    if not floats:
+        return columns
+    matrix = np.concatenate([known[i] for i in floats], dtype=np.float64)
+    matrix = matrix.reshape(len(floats), len(batch))
+    np.copyto(matrix, answer[:, floats].T, where=np.isnan(matrix))
+    return columns | {fields[i]: column for i, column in zip(floats, matrix, strict=True)}
 
 
-def complete(batch: Batch, fields: tuple[str, ...]) -> bool:
-    """Whether all rows have all of the fields, as floats: told at once, since nearly all have."""
+def lacking(batch: Batch, fields: tuple[str, ...]) -> Array | None:
+    """The rows that lack a value of any of the fields; None when all have all, as nearly always."""
     try:
-        values = np.concatenate(
-            [batch.columns[name] for name in fields], dtype=np.float64, casting="no"
+        gaps = np.isnan(
+            np.concatenate([batch.columns[name] for name in fields], dtype=np.float64, casting="no")
         )
     except (KeyError, TypeError):  # a column is absent, or of another type
-        return False
-    return not np.count_nonzero(np.isnan(values))
+        return _lacking_each(batch, fields)
+    if not np.count_nonzero(gaps):
+        return None
+    return gaps.reshape(len(fields), len(batch)).any(axis=0)
 
 
-def lacking(batch: Batch, fields: tuple[str, ...]) -> Array:
-    """The rows that lack a value of any of the fields."""
-    lacks = np.zeros(len(batch), np.bool_)
-    for name in fields:
-        lacks |= missing_rows(batch[name]) if name in batch else True
-    return lacks
+def _lacking_each(batch: Batch, fields: tuple[str, ...]) -> Array | None:
+    if any(name not in batch for name in fields):
+        return np.ones(len(batch), np.bool_)
+    lacks: Array = np.logical_or.reduce([missing_rows(batch[name]) for name in fields])
+    return lacks if lacks.any() else None
 
 
 # --- operator -------------------------------------------------------------------------------------
@@ -210,13 +212,12 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
         A row without gaps asks for the empty key, so that the answer stays in line with the batch.
         """
         lookup = self.config.lookup
-        if lookup is None or complete(batch, lookup.fields):
+        if lookup is None or (lacks := lacking(batch, lookup.fields)) is None:
             return []
-        lacks = lacking(batch, lookup.fields)
-        if not lacks.any():
-            return []
-        keys = row_keys(batch, lookup.key)
-        asked = [key if wanted else b"" for key, wanted in zip(keys, lacks.tolist(), strict=True)]
+        asked = row_keys(batch, lookup.key)
+        if not lacks.all():
+            pairs = zip(asked, lacks.tolist(), strict=True)
+            asked = [key if wanted else b"" for key, wanted in pairs]
         return [Lookup(self._lookup_name, lookup.table, lookup.fields, asked)]
 
     def process(self, batch: Batch) -> Output:
@@ -235,10 +236,7 @@ class FeatureExtraction(Operator[FeatureExtractionConfig]):
     def _filled(self, batch: Batch, fields: tuple[str, ...], answer: Array | None) -> Batch:
         if found := filled(batch, fields, answer):
             batch = batch.with_columns(found)
-        if answer is None:
-            return batch
-        kept = {name: c for name, c in batch.columns.items() if name != self._lookup_name}
-        return replace(batch, columns=kept)
+        return batch if answer is None else batch.without_column(self._lookup_name)
 
     def _output(self, batch: Batch, rejected: list[Rejected]) -> Output:
         if rejected:

@@ -37,6 +37,18 @@ def test_no_columns_give_the_empty_key_and_no_rows_no_keys() -> None:
     assert row_keys(BATCH.take(np.array([], np.intp)), ["vm", "n"]) == []
 
 
+_TEXTS = st.none() | st.text("aü")
+
+
+@given(st.lists(st.tuples(_TEXTS, _TEXTS), max_size=6))
+def test_keys_are_those_of_each_row_alone(rows: list[tuple[str | None, str | None]]) -> None:
+    """Whether or not a part is missing somewhere in the batch."""
+    columns = {name: np.array([row[i] for row in rows], object) for i, name in enumerate("ab")}
+    expected = [f"{a or ''}\x1f{b or ''}".encode() for a, b in rows]
+    assert row_keys(Batch.of(columns), ["a", "b"]) == expected
+    assert row_keys(Batch.of(columns), ["a"]) == [(a or "").encode() for a, _ in rows]
+
+
 PARTS = st.text(st.characters(exclude_characters="\x1f", exclude_categories=["Cs"]), min_size=1)
 
 

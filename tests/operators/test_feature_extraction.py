@@ -6,15 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gress_ml.batch import Batch
 from gress_ml.bundle import Bundle, Manifest
 from gress_ml.errors import ModelCorrupt, ModelNotFound, SchemaError, SnapshotError
 from gress_ml.features import FeatureSet, FeatureSetSpec
 from gress_ml.operator import Context, Snapshot
 from gress_ml.schema import Column, Columns, ColumnType, columns_of
 from gress_ml.testing import Harness, Rows
-from gress_ml_operators.feature_extraction import FeatureExtraction, FeatureExtractionConfig
+from gress_ml_operators.feature_extraction import (
+    FeatureExtraction,
+    FeatureExtractionConfig,
+    filled,
+    lacking,
+)
 
 COLUMNS = columns_of(
     [
@@ -94,6 +102,37 @@ def test_only_rows_with_gaps_are_looked_up_and_keys_stay_in_line() -> None:
     assert lookup.keys == [b"", b"b\x1f"]
     full = batch.with_columns({"ratio": np.ones(2)})
     assert tested.operator.lookups(full) == []
+
+
+_GAPS = st.lists(st.sampled_from([1.5, np.nan]), min_size=3, max_size=3)
+_KNOWN = st.none() | _GAPS | st.just([1, 2, 3]) | st.just(["a", None, "b"])
+
+
+@given(st.lists(_KNOWN, min_size=1, max_size=4), st.lists(_GAPS, min_size=4, max_size=4))
+def test_gaps_are_those_of_each_value_alone(
+    known: list[list[Any] | None], answers: list[list[float]]
+) -> None:
+    """A field may have no column, a column of floats, or one of another type."""
+    fields = tuple(f"f{i}" for i in range(len(known)))
+    answer = np.array(answers, np.float32).T[:, : len(fields)]
+    columns = {
+        name: np.array(column, object if "a" in column else None)
+        for name, column in zip(fields, known, strict=True)
+        if column is not None
+    }
+    batch = Batch.of({"id": np.arange(3), **columns})
+    gaps = np.array([[value in (None, np.nan) for value in c or [None] * 3] for c in known])
+    lacks = lacking(batch, fields)
+    assert (lacks is None) == (not gaps.any())
+    assert lacks is None or lacks.tolist() == gaps.any(axis=0).tolist()
+    made = filled(batch, fields, answer)
+    for i, name in enumerate(fields):
+        column = columns.get(name, np.full(3, np.nan))
+        if column.dtype.kind == "f":
+            expected = np.where(gaps[i], answer[:, i], column)
+            np.testing.assert_array_equal(made[name], expected, strict=True)
+        else:
+            assert name not in made
 
 
 def test_without_the_store_the_policies_decide() -> None:
