@@ -8,7 +8,7 @@ learns row by row, in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
@@ -59,7 +59,7 @@ class Pace:
 class Rows:
     """Rows to be told and learned; a label of None is none."""
 
-    features: Sequence[Mapping[str, Any]]
+    features: Iterable[Mapping[str, Any]]
     labels: Sequence[Any]
     held_out: Sequence[bool]
     times_ms: Sequence[int]

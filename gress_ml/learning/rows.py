@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from math import isfinite, isnan
 from typing import Any, Literal
 
@@ -56,17 +57,20 @@ class Features:
                 "it learned would mean something else with others"
             )
 
-    def read(self, batch: Batch) -> tuple[list[dict[str, Any]], Faults]:
-        """The mappings, and the rows that cannot be had. Theirs are not to be used."""
+    def read(self, batch: Batch) -> tuple[Iterable[dict[str, Any]], Faults]:
+        """The mappings, and the rows that cannot be had. Theirs are not to be used.
+
+        Each is made when it is asked for: one that is used at once is still in the processor's
+        cache.
+        """
         arrays = [batch[name] for name in self._columns]
         if self._vector:
             rows, sound = arrays[0].tolist(), bool(np.isfinite(arrays[0]).all())
         else:
             rows = [*zip(*(array.tolist() for array in arrays), strict=True)]
             sound = all(map(_whole, arrays))
-        names = self.names
         if sound:
-            return [dict(zip(names, row, strict=True)) for row in rows], {}
+            return map(dict, map(zip, repeat(self.names), rows)), {}
         return self._mended(rows)
 
     def _mended(self, rows: Sequence[Sequence[Any]]) -> tuple[list[dict[str, Any]], Faults]:

@@ -246,7 +246,8 @@ class OnlineLearning(Operator[OnlineLearningConfig]):
             keep = ~np.isin(batch.offsets, [row.offset for row in rejected])
             chosen = np.flatnonzero(keep).tolist()
             batch = batch.take(keep)
-            rows, targets = [rows[i] for i in chosen], [targets[i] for i in chosen]
+            made = [*rows]
+            rows, targets = [made[i] for i in chosen], [targets[i] for i in chosen]
         told = self._learner.run(
             Rows(
                 rows,
@@ -328,8 +329,7 @@ class OnlineLearning(Operator[OnlineLearningConfig]):
 
     def _answered(self, told: Told) -> Sequence[Array]:
         answers = self._parts.task.matrix(told.answers)
-        uses = np.empty(len(answers), object)
-        uses[:] = told.uses
+        uses = np.fromiter(told.uses, object, len(answers))
         if not self._parts.task.classes:
             values = np.array(told.answers, np.float64).reshape(len(answers))
             nothing = np.full(len(answers), np.nan)
@@ -338,20 +338,18 @@ class OnlineLearning(Operator[OnlineLearningConfig]):
         known = ~np.isnan(answers).any(axis=1)
         top = np.where(known, answers.argmax(axis=1), -1)  # the last of the names is none
         confidence = answers[np.arange(len(top)), top].astype(np.float64)
-        shares = confidence.astype(object)
-        shares[~known] = None
+        shares = np.where(known, confidence.astype(object), None)
         metadata = self._metadata(shares.tolist())
         return self._classes[top], metadata, answers, confidence, uses
 
     def _metadata(self, confidence: Sequence[float | None]) -> Array:
         """One dictionary per row; none is shared, as who reads them may change his own."""
         model, version = self._labels
-        made = np.empty(len(confidence), dtype=object)
-        made[:] = [
+        rows = [
             {"model": model, "version": version, "status": "success", "confidence": value}
             for value in confidence
         ]
-        return made
+        return np.fromiter(rows, object, len(rows))
 
     # --- effects ----------------------------------------------------------------------------------
 

@@ -40,11 +40,12 @@ def batch(*rows: dict[str, Any]) -> Any:
 
 def test_a_vector_is_a_mapping_by_the_names_of_its_features() -> None:
     found, faults = features("v").read(batch({"v": [1.0, 2.0]}))
-    assert (found, faults) == ([{"a": 1.0, "b": 2.0}], {})
+    assert ([*found], faults) == ([{"a": 1.0, "b": 2.0}], {})
 
 
 def test_columns_are_a_mapping_by_their_names_and_keep_their_types() -> None:
-    found, _ = features("x", "n", "t", "on").read(batch({"x": 1.5, "n": 2, "t": "u", "on": True}))
+    rows, _ = features("x", "n", "t", "on").read(batch({"x": 1.5, "n": 2, "t": "u", "on": True}))
+    found = [*rows]
     assert found == [{"x": 1.5, "n": 2, "t": "u", "on": True}]
     assert [type(value) for value in found[0].values()] == [float, int, str, bool]
 
@@ -57,7 +58,7 @@ def test_a_missing_value_is_a_fault_or_is_left_out() -> None:
         1: "missing_features",
     }
     found, faults = features("x", "t", missing="omit").read(rows)
-    assert (found, faults) == ([{"t": "u"}, {"x": 1.0}, {"x": 1.0, "t": "u"}], {})
+    assert ([*found], faults) == ([{"t": "u"}, {"x": 1.0}, {"x": 1.0, "t": "u"}], {})
 
 
 def test_infinity_is_a_fault_always() -> None:

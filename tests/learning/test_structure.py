@@ -172,6 +172,18 @@ def test_bytes_are_the_same_in_every_process() -> None:
     assert len(found) == 1
 
 
+def test_saving_leaves_an_object_as_it_was() -> None:
+    """It gives each a new dictionary of the same attributes."""
+    model = linear_model.LogisticRegression()
+    model.learn_one({"a": 1.0}, True)
+    before, loss, bytes_before = dict(vars(model)), dict(vars(model.loss)), save(model)
+    assert (vars(model), vars(model.loss)) == (before, loss)
+    assert [*vars(model)] == [*before]
+    assert all(vars(model)[name] is before[name] for name in before)
+    model.learn_one({"a": 2.0}, False)
+    assert save(model) != bytes_before
+
+
 def test_who_shares_what_is_kept() -> None:
     shared = [1.0]
     first, second, third = load(save([shared, shared, [1.0]]))
