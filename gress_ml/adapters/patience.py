@@ -14,7 +14,7 @@ _SLICES = 10
 class Patience:
     """Runs out after ``limit_s``, unless it is ended before; then what waits is told, once.
 
-    What waits is a future rather than a task with ``asyncio.timeout``: it costs a tenth of that.
+    Who waits may be a future, which costs less than to cancel a task as ``asyncio.timeout`` does.
     """
 
     def __init__(self, limit_s: float) -> None:

@@ -131,7 +131,8 @@ def lacking(batch: Batch, fields: tuple[str, ...]) -> Array | None:
         return _lacking_each(batch, fields)
     if not np.count_nonzero(gaps):
         return None
-    return gaps.reshape(len(fields), len(batch)).any(axis=0)
+    lacks: Array = np.logical_or.reduce(gaps.reshape(len(fields), len(batch)))
+    return lacks
 
 
 def _lacking_each(batch: Batch, fields: tuple[str, ...]) -> Array | None:

@@ -338,7 +338,8 @@ class OnlineLearning(Operator[OnlineLearningConfig]):
         known = ~np.isnan(answers).any(axis=1)
         top = np.where(known, answers.argmax(axis=1), -1)  # the last of the names is none
         confidence = answers[np.arange(len(top)), top].astype(np.float64)
-        shares = np.where(known, confidence.astype(object), None)
+        shares = confidence.astype(object)
+        shares[~known] = None
         metadata = self._metadata(shares.tolist())
         return self._classes[top], metadata, answers, confidence, uses
 
