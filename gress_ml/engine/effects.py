@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -36,6 +37,7 @@ _TRACE_BYTES = 1024
 _KEPT_BYTES = (256 * 1024, 4 * 1024, 0)
 
 
+_headers = attrgetter("headers")
 _Work = Coroutine[Any, Any, None]
 
 
@@ -285,17 +287,14 @@ def _log_dead(source: _Source, dead: Sequence[DeadLetter]) -> None:
 
 def _messages(produced: Produced, records: Sequence[Record]) -> list[Message]:
     """A message per row, with the trace headers of its input."""
-    if not any(record.headers for record in records):
+    if not any(map(_headers, records)):
         return [*map(Message, produced.keys, produced.values)]
     headers = [_traced(records[position]) for position in produced.records]
     return [*map(Message, produced.keys, produced.values, headers)]
 
 
 def _same_keys(produced: Produced, records: Sequence[Record]) -> bool:
-    return all(
-        records[position].key == key
-        for key, position in zip(produced.keys, produced.records, strict=True)
-    )
+    return [*produced.keys] == [records[position].key for position in produced.records]
 
 
 def _traced(record: Record) -> Sequence[tuple[str, bytes]]:
