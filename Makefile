@@ -24,6 +24,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[dev]'
+	@# pip does so with what it copies; where PYTHONDONTWRITEBYTECODE is set, nobody else would
+	$(BIN)/python -m compileall -q gress_ml operators
 	@touch $@
 
 java: install # Have a Java and Kafka's jars, or say what is missing
