@@ -8,7 +8,7 @@ blocks of one fixed size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,8 +20,6 @@ BLOCKS = (32, 16, 8, 4)
 #: Rounding differs far less than this; more means that rows look at each other, or at dice.
 ROUNDING = 1e-3
 _SEED = 20261121
-
-Run = Callable[..., list[Array]]
 
 
 class FixedBlocks:
@@ -55,7 +53,7 @@ def stable(graph: Graph, name: str) -> Graph:
     Raises ModelCorrupt when rows depend on each other, or on chance: no cut would mend that.
     """
     rows = sample(graph.inputs)
-    alone = _one_by_one(graph.run, rows)
+    alone = _one_by_one(graph, rows, name)
     _require_rows_apart(graph, rows, alone, name)
     if all(_equal(_head(alone, n), graph.run(*_head(rows, n))) for n in SIZES):
         return graph
@@ -82,9 +80,17 @@ def sample(inputs: Sequence[Tensor]) -> list[Array]:
     return rows
 
 
-def _one_by_one(run: Run, rows: list[Array]) -> list[Array]:
-    parts = [run(*(array[i : i + 1] for array in rows)) for i in range(len(rows[0]))]
-    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+def _one_by_one(graph: Graph, rows: list[Array], name: str) -> list[Array]:
+    parts = [graph.run(*(array[i : i + 1] for array in rows)) for i in range(len(rows[0]))]
+    columns = [*zip(*parts, strict=True)]
+    for tensor, column in zip(graph.outputs, columns, strict=True):
+        shapes = {answer.shape for answer in column}
+        if len(shapes) > 1 or column[0].shape[:1] != (1,):
+            raise ModelCorrupt(
+                f"{name}: output {tensor} has the shapes {sorted(shapes)} for one row each, "
+                "expected one row each, of one shape."
+            )
+    return [np.concatenate(column) for column in columns]
 
 
 def _require_rows_apart(graph: Graph, rows: list[Array], alone: list[Array], name: str) -> None:
