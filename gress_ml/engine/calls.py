@@ -13,7 +13,7 @@ from typing import Any
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.driving import drive_stages
 from gress_ml.engine.job import Job, Stopwatch, begin
-from gress_ml.engine.pace import Pace
+from gress_ml.engine.pace import NO_BOUND, Pace
 from gress_ml.engine.threads import Threads
 from gress_ml.metrics import ACTIVE_PREDICTIONS, STEP_TIME
 from gress_ml.operator import Operator, Output, Stages, Work, in_one_go
@@ -89,7 +89,7 @@ class Calls:
 
     def most_rows(self, steps: Iterable[Step]) -> int:
         """How many rows a batch may have for each of these steps to be well in time."""
-        return min(self._lane(step).pace.most_rows for step in steps)
+        return min((self._lane(step).pace.most_rows for step in steps), default=NO_BOUND)
 
     def _lane(self, step: Step) -> _Lane:
         lane = self._lanes.get(step.name)

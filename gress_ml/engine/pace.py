@@ -13,7 +13,7 @@ _NEWEST = 1 / 8
 _WELL_IN_TIME = 0.9
 #: unless it has so few: then the step is slow.
 FEW_ROWS = 64
-_NO_BOUND = 1 << 62
+NO_BOUND = 1 << 62
 
 
 class Pace:
@@ -30,7 +30,7 @@ class Pace:
         # far more
         self._took_s: dict[int, float] = {}
         #: How many rows a call may have to be well in time.
-        self.most_rows = _NO_BOUND
+        self.most_rows = NO_BOUND
 
     @property
     def trusted(self) -> bool:

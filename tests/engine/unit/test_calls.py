@@ -239,6 +239,10 @@ def test_answers_of_the_fallback_earn_no_trust(calls: Calls, stuck: threading.Ev
     assert answers == {"overload"}
 
 
+def test_a_topology_without_steps_bounds_no_batch(calls: Calls) -> None:
+    assert calls.most_rows([]) > 10**9
+
+
 def test_a_step_that_was_warmed_up_begins_on_the_spot(calls: Calls) -> None:
     class Warm(Doing):
         warmed_up = True
