@@ -12,7 +12,8 @@ from gress_ml.dwcp.dataset import REGIONS, START_MS
 from gress_ml.dwcp.hosts import Host
 from gress_ml.dwcp.links import LINKS, Link
 from gress_ml.dwcp.payloads import PAYLOAD_TYPES
-from gress_ml.dwcp.transfers import Message, rfc3339
+from gress_ml.dwcp.transfers import Message
+from gress_ml.rfc3339 import rfc3339
 
 _REQUEST_DIGITS = 9
 _SLOT = "#" * _REQUEST_DIGITS

@@ -133,21 +133,16 @@ class Batch:
 
     def with_columns(self, columns: Mapping[str, Array]) -> Self:
         """The same rows with these columns added or replaced."""
-        return self.proven(
-            self.topic,
-            self.partition,
-            self.offsets,
-            self.event_time_ms,
-            self.keys,
-            self.copied_columns() | self._sound(columns),
-            self.degraded,
-            self.origins,
-        )
+        return self._holding(self.copied_columns() | self._sound(columns))
 
     def without_column(self, name: str) -> Self:
         """The same rows without this column."""
         columns = self.copied_columns()
         del columns[name]
+        return self._holding(columns)
+
+    def _holding(self, columns: dict[str, Array]) -> Self:
+        """The same rows with these columns, which are sound."""
         return self.proven(
             self.topic,
             self.partition,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from gress_ml.dwcp.hosts import HostState, elapsed_ms
 from gress_ml.dwcp.links import LinkState
 from gress_ml.dwcp.profiles import Profile
 from gress_ml.dwcp.transfer_time import DEFAULT_CPU_PRICE, cost, transfer_ms
+from gress_ml.rfc3339 import rfc3339
 
 Message = dict[str, Any]
 
@@ -216,9 +216,3 @@ def _about(transfer: Message, time_ms: int) -> Message:
         "link_type": transfer["link_type"],
         "payload_size": transfer["payload_size"],
     }
-
-
-def rfc3339(time_ms: int) -> str:
-    """Milliseconds since the epoch as RFC 3339, UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 
 from gress_ml.adapters.kafka.decided import DECIDED_TOPIC, Decided
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.bundle import ModelUse
 from gress_ml.ports import Clock
+from gress_ml.rfc3339 import rfc3339
 from gress_ml.runtime.plan import Produced
 
 
@@ -36,8 +36,7 @@ class History:
 
         None when there is nothing to say, or nowhere to say it.
         """
-        now = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
-        time = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        time = rfc3339(self._clock.wall_ms())
         found = [
             Decided(self._topology, *partition, offset, use.model, use.reference, use.version, time)
             for use in dict.fromkeys(uses)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 
 import structlog
 
@@ -13,6 +12,7 @@ from gress_ml.bundle import Publication
 from gress_ml.errors import ModelError, StoreUnavailable
 from gress_ml.metrics import MODELS_PUBLISHED
 from gress_ml.ports import Clock, ModelPublisher, Published
+from gress_ml.rfc3339 import rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +42,7 @@ class Publishing:
 
     async def publish(self, wanted: Iterable[Publication]) -> None:
         """Publish these; it is done when the registry has answered."""
-        moment = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
-        created = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        created = rfc3339(self._clock.wall_ms())
         async with self._turn:
             for one in wanted:
                 result = await self._published(one, created)
