@@ -156,6 +156,9 @@ class Engine:
         if runner is not None:
             runner.deliver(records)
 
+    async def ready(self) -> None:
+        await self._shell.prefetch.ready()
+
     # --- for the worker ---------------------------------------------------------------------------
 
     @property

@@ -21,6 +21,7 @@ from gress_ml.engine.driving import Answers
 from gress_ml.engine.effects import Effects
 from gress_ml.engine.history import History
 from gress_ml.engine.outages import Outages
+from gress_ml.engine.prefetch import Prefetch
 from gress_ml.engine.publishing import Publishing
 from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable, SnapshotError, StoreUnavailable
@@ -61,6 +62,7 @@ class Shell:
     metrics: PrometheusMetrics
     afterwards: Afterwards
     together: Together
+    prefetch: Prefetch
     most_rows: Callable[[Iterable[Step]], int]  # of a batch for these steps
     outages: Outages
     publishing: Publishing
@@ -117,6 +119,7 @@ class PartitionRunner:
     def deliver(self, records: Sequence[Record]) -> None:
         """Records came."""
         self._shell.metrics.record(EVENTS, len(records), (self.partition[0],))
+        self._shell.prefetch.delivered(self.partition, len(records))
         now = self._now()
         self.task.receive(records, now)
         self._backpressure.told(self.task.full, now)
@@ -151,6 +154,7 @@ class PartitionRunner:
             background.cancel()
         self._stop_alarm()
         self._shell.together.leave(self)
+        self._shell.prefetch.rested(self.partition)
         for step in self._waiting.values():
             step.operator.close()
         self._shell.afterwards.drop({self.partition})
@@ -298,6 +302,7 @@ class PartitionRunner:
         self._wakeup = asyncio.get_running_loop().create_future()
         if until is not None and until < self._alarm_at:
             self._set_alarm(until)
+        self._shell.prefetch.rested(self.partition)
         try:
             await self._wakeup
         finally:

@@ -115,6 +115,9 @@ class Together:
         for answer, result in zip(group.answers, others, strict=True):
             if not answer.done():  # else its partition was taken away
                 answer.set_result(result)
+        # all hand over their outputs in one turn of the loop: they leave in one request, where the
+        # first alone would be sent ahead, and the others wait until it is acknowledged
+        await asyncio.sleep(0)
         return own
 
     def _close(self, kind: _Kind, group: _Group) -> None:

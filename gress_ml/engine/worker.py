@@ -35,6 +35,7 @@ from gress_ml.engine.history import History
 from gress_ml.engine.http import HttpServer
 from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import Shell
+from gress_ml.engine.prefetch import Prefetch
 from gress_ml.engine.publishing import Publishing
 from gress_ml.engine.reloading import Reloader
 from gress_ml.engine.stores import Stores
@@ -245,6 +246,7 @@ class Worker:
             topology=self.topology.name,
             clock=self._clock,
             together=Together(calls.run),
+            prefetch=Prefetch(),
             most_rows=calls.most_rows,
             outlets=self._outlets(),
             features=self._stores.features,

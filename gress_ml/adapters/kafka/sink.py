@@ -41,3 +41,7 @@ class BatchSink(Protocol):
     def deliver(self, partition: Partition, records: Sequence[Record]) -> None:
         """Take the records that are there now."""
         ...
+
+    async def ready(self) -> None:
+        """Return when it is time to ask the broker for more records."""
+        ...

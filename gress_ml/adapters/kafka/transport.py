@@ -36,6 +36,7 @@ from mode.utils.futures import maybe_async
 from tenacity import AsyncRetrying, retry_if_exception, wait_exponential
 
 from gress_ml.adapters.kafka.decompression import bound_decompression
+from gress_ml.adapters.kafka.fetching import fetch_when
 from gress_ml.adapters.kafka.sink import BatchSink, Partition
 from gress_ml.errors import BrokerUnavailable
 
@@ -97,6 +98,7 @@ class ConsumerOnLoop(driver.AIOKafkaConsumerThread):
         """Reads committed records only: an event that its producer took back is no event."""
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        fetch_when(cast(Consumer, self.consumer).sink.ready, consumer._client)
         return consumer
 
     async def call_thread(self, fun: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:

@@ -21,6 +21,7 @@ from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import PartitionRunner, Shell
+from gress_ml.engine.prefetch import Prefetch
 from gress_ml.engine.publishing import Publishing
 from gress_ml.engine.together import Together
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
@@ -122,7 +123,7 @@ class World:
 
     def __init__(self, *, start: int = 0, committed: int = 0, snapshots: Any = None) -> None:
         clock, self.metrics = SystemClock(), PrometheusMetrics()
-        self.wire = Wire()
+        self.wire, self.prefetch = Wire(), Prefetch()
         self.snapshots = MemorySnapshots() if snapshots is None else snapshots
         self.operator = Counting()
         schema = EventSchema("e", (Field("x", ColumnType.FLOAT, required=True),))
@@ -133,6 +134,7 @@ class World:
             topology="t",
             clock=clock,
             together=Together(calls.run),
+            prefetch=self.prefetch,
             most_rows=calls.most_rows,
             outlets=None,  # type: ignore[arg-type] # the outlet is given
             features=MemoryFeatures(clock),

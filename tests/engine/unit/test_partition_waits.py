@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from test_partition_runner import World
 
+from gress_ml.engine import prefetch
 from gress_ml.operator import BatchPolicy
 from gress_ml.runtime.task import TaskSettings
+
+
+@pytest.fixture(autouse=True)
+def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch, "PATIENCE_S", 60.0)
 
 
 def waiting(commit_s: float, checkpoint_s: float) -> World:
@@ -53,4 +60,29 @@ async def test_one_partition_with_much_to_do_leaves_turns_to_others() -> None:
     world.deliver(*range(20))
     await other()
     assert turns >= 10
+    await world.end()
+
+
+async def asked(world: World) -> None:
+    """Return when the next records are asked for."""
+    async with asyncio.timeout(60):
+        await world.prefetch.ready()
+
+
+async def test_the_next_records_are_asked_for_when_these_are_decided() -> None:
+    world = World()
+    world.deliver(0, 1)
+    await asked(world)
+    assert len(world.wire.values) == 2
+    await world.end()
+
+
+async def test_the_next_records_are_asked_for_while_some_wait_for_a_fuller_batch() -> None:
+    world = World()
+    world.runner.task.settings = TaskSettings(BatchPolicy(2, 60.0), 30.0, 30.0)
+    world.deliver(0)
+    await asked(world)
+    assert world.runner.task.queued == 1
+    world.deliver(1)
+    await world.until(lambda: len(world.wire.values) == 2)
     await world.end()

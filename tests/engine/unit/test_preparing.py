@@ -17,6 +17,7 @@ from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import Engine
 from gress_ml.engine.outages import Outages
 from gress_ml.engine.partition import Shell
+from gress_ml.engine.prefetch import Prefetch
 from gress_ml.engine.publishing import Publishing
 from gress_ml.engine.together import Together
 from gress_ml.registry import Registry
@@ -60,6 +61,7 @@ def engine(registry: Registry) -> Engine:
         topology="t",
         clock=clock,
         together=Together(calls.run),
+        prefetch=Prefetch(),
         most_rows=calls.most_rows,
         outlets=Outlets(),
         features=MemoryFeatures(clock),

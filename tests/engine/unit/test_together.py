@@ -202,3 +202,22 @@ async def test_one_that_left_is_not_asked_any_more() -> None:
     world.together.leave(gone)
     assert await finished([world.decide(stays, 1)]) == [["t-1-10"]]
     assert world.batches == [(1, 1)]
+
+
+async def test_all_have_their_results_within_one_turn_of_the_loop() -> None:
+    world = World()
+    members = [world.member(number) for number in range(4)]
+    turn, decided_in = 0, []
+
+    async def decided(member: Member) -> None:
+        await world.decide(member, 2)
+        decided_in.append(turn)
+
+    async def count() -> None:
+        nonlocal turn
+        while len(decided_in) < len(members):
+            turn += 1
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*map(decided, members), count())
+    assert len(set(decided_in)) == 1  # what they send in one turn leaves in one request
