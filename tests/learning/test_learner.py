@@ -173,6 +173,38 @@ def test_however_the_log_is_cut_the_learner_is_the_same(
     assert cut.snapshot() == whole.snapshot()
 
 
+#: What a row may be like: river fails on it, no label, held out, when it came.
+ODD = st.tuples(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 9000))
+
+
+@given(
+    odd=st.lists(ODD, max_size=40),
+    size=st.integers(1, 9),
+    interval=st.sampled_from([1.0, 1500.0, 7000.0, 1e12]),
+    limit=st.sampled_from([1, 1 << 20]),
+)
+def test_rows_of_all_kinds_at_once_are_as_one_row_after_the_other(
+    odd: list[tuple[bool, bool, bool, int]], size: int, interval: float, limit: int
+) -> None:
+    seen = rows(len(odd))
+    pace = Pace(size, interval, limit)  # the smaller limit freezes at the first look
+    whole, single = learner(pace=pace), learner(pace=pace)
+    for one in (whole, single):
+        one._look_at = 10
+    given_rows = Rows(
+        [{"a": "x"} if fails else row for (fails, *_), row in zip(odd, seen.features, strict=True)],
+        [None if bare else y for (_, bare, *_), y in zip(odd, seen.labels, strict=True)],
+        [held for _, _, held, _ in odd],
+        [time_ms for *_, time_ms in odd],
+        seen.offsets,
+    )
+    told = [single.run(part) for part in parts(given_rows, [*range(1, len(odd))])]
+    found = whole.run(given_rows)
+    assert joined([found]) == joined(told)
+    assert [row for row, *_ in found.faults] == [at for at, one in enumerate(odd) if one[0]]
+    assert whole.snapshot() == single.snapshot()
+
+
 @given(at=st.integers(0, 60), size=st.integers(1, 9))
 def test_restored_anywhere_it_goes_on_as_if_never_stopped(at: int, size: int) -> None:
     seen, pace = rows(60, held=0.3), Pace(size, 7000.0)
@@ -207,6 +239,15 @@ def test_an_answer_that_is_not_finite_is_a_fault_of_its_row() -> None:
     seen = Rows([{"a": 1e200}, {"a": 1e200}], [1e200, 1.0], [False] * 2, [0, 0], [0, 1])
     told = ours.run(seen)
     assert [code for _, code, _ in told.faults] == ["bad_prediction"]
+
+
+def test_an_answer_that_is_none_is_a_fault_of_its_row() -> None:
+    ours = learner({"linear_model.LinearRegression": None}, Regression(), metric_names=())
+    answers = iter([0.0, None, 1.0])
+    ours._ask = lambda features: next(answers)
+    told = ours.run(Rows([{"a": 1.0}] * 3, [1.0] * 3, [False] * 3, [0] * 3, [0, 1, 2]))
+    assert [(row, code) for row, code, _ in told.faults] == [(1, "learner_failed")]
+    assert told.answers == [0.0, 1.0]
 
 
 def test_before_anything_is_learned_nothing_is_known_and_nothing_is_scored() -> None:
