@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from benchmarks.peers.names import DECISIONS, PARTITIONER, TRANSFERS
 from benchmarks.transfers import Template
@@ -63,8 +64,17 @@ class Topics:
         if producer.flush(_KAFKA_S):
             raise RuntimeError(f"Kafka did not take {count} events within {_KAFKA_S:.0f} s")
 
+    @retry(
+        retry=retry_if_exception_type(KafkaException),
+        stop=stop_after_delay(_KAFKA_S),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
     def empty(self) -> None:
-        """Let go of all records that are there now; offsets go on from where they are."""
+        """Let go of all records that are there now; offsets go on from where they are.
+
+        A topic that was just made may have no leader yet.
+        """
         for topic in (TRANSFERS, DECISIONS, BAD_TRANSFERS, BAD_DLQ):
             ends = [Place(topic, partition, -1) for partition in range(PARTITIONS)]
             for future in self._admin.delete_records(ends).values():

@@ -1,0 +1,93 @@
+"""``python -m benchmarks.prefetch [ROUNDS]``: what it brings to decide few records before asking.
+
+The flagship on a Kafka of its own at 10,000 events/s: as it is, asking for the next records as soon
+as it can, and the bare loop on aiokafka, in turn. Prints the time from an event to its decision,
+medians of the rounds after the first, in which the broker warms up.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import latency
+from benchmarks.contenders import BARE, FAST, GRESS
+from benchmarks.latency import Delay
+from benchmarks.machine import describe_machine
+from benchmarks.report import show_machine
+from benchmarks.topics import Topics
+from benchmarks.variants import write_variants
+from gress_ml.dev.servers import Servers
+
+AT_ONCE = replace(
+    GRESS,
+    key="at_once",
+    name="gress-ml, asking at once",
+    argv=[sys.executable, "-m", "benchmarks.at_once", *GRESS.argv[1:]],
+)
+WAYS = (BARE, GRESS, AT_ONCE)
+_SECONDS = 8.0
+_WARM_UP_S = 10.0
+
+
+def measure(rounds: int) -> dict[str, list[Delay]]:
+    """The delays by contender, round by round; the first round is not among them."""
+    found: dict[str, list[Delay]] = {way.name: [] for way in WAYS}
+    with tempfile.TemporaryDirectory(prefix="gress-bench-") as folder:
+        home = Path(folder)
+        servers = Servers(home / "servers")
+        try:
+            topics = Topics(servers.up(["kafka"]).kafka)
+            topics.create()
+            write_variants(home)
+            latency.measure(None, FAST, topics, home, _WARM_UP_S)
+            for number in range(rounds + 1):
+                for way in WAYS:
+                    delay = latency.measure(way, FAST, topics, home, _SECONDS)
+                    if number:
+                        found[way.name].append(delay)
+        finally:
+            servers.down()
+    return found
+
+
+def show(console: Console, found: dict[str, list[Delay]]) -> None:
+    """A row per contender: medians, and beside them how many times the bare loop's."""
+    bare = found[BARE.name]
+    table = Table("contender", "p50 ms", "/ bare", "p99 ms", "/ bare", "not decided")
+    for name, delays in found.items():
+        table.add_row(
+            name,
+            *_against(delays, bare, lambda delay: delay.p50_ms),
+            *_against(delays, bare, lambda delay: delay.p99_ms),
+            str(sum(delay.lost for delay in delays)),
+        )
+    console.print(table)
+
+
+def _against(
+    delays: Sequence[Delay], bare: Sequence[Delay], value: Callable[[Delay], float]
+) -> tuple[str, str]:
+    own = sorted(map(value, delays))
+    return (
+        f"{median(own):.1f} ({own[0]:.1f} – {own[-1]:.1f})",
+        f"{median(own) / median(map(value, bare)):.2f} x",
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    console = Console()
+    show_machine(console, describe_machine())
+    show(console, measure(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
+
+
+if __name__ == "__main__":
+    main()
