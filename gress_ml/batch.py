@@ -185,26 +185,27 @@ def place_of(batch: Batch) -> tuple[int | Array, npt.NDArray[np.int64]]:
     return origins.partitions, origins.offsets
 
 
-def concat(first: Batch, second: Batch) -> Batch:
-    """``first`` followed by ``second``; both have the same columns and the same partition."""
+def concat(*batches: Batch) -> Batch:
+    """One after the other; all have the same columns and the same partition."""
+    first = batches[0]
     return replace(
         first,
-        offsets=np.concatenate([first.offsets, second.offsets]),
-        event_time_ms=np.concatenate([first.event_time_ms, second.event_time_ms]),
-        keys=[*first.keys, *second.keys],
+        offsets=np.concatenate([one.offsets for one in batches]),
+        event_time_ms=np.concatenate([one.event_time_ms for one in batches]),
+        keys=[key for one in batches for key in one.keys],
         columns={
-            name: np.concatenate([column, second.columns[name]])
-            for name, column in first.columns.items()
+            name: np.concatenate([one.columns[name] for one in batches]) for name in first.columns
         },
-        degraded=first.degraded | second.degraded,
-        origins=_joined(first.origins, second.origins),
+        degraded=frozenset().union(*(one.degraded for one in batches)),
+        origins=_joined([one.origins for one in batches]),
     )
 
 
-def _joined(first: Origins | None, second: Origins | None) -> Origins | None:
-    if first is None or second is None:
+def _joined(parts: Sequence[Origins | None]) -> Origins | None:
+    known = [origins for origins in parts if origins is not None]
+    if len(known) < len(parts):
         return None
     return Origins(
-        np.concatenate([first.partitions, second.partitions]),
-        np.concatenate([first.offsets, second.offsets]),
+        np.concatenate([origins.partitions for origins in known]),
+        np.concatenate([origins.offsets for origins in known]),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import structlog
 from gress_ml.adapters.kafka.producer import Message, OutputProducer, partition_of
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.prometheus import PrometheusMetrics
-from gress_ml.batch import Batch
+from gress_ml.batch import JOINT, Batch, concat
 from gress_ml.engine.driving import drive_stages
 from gress_ml.engine.job import Job, Stopwatch, begin
 from gress_ml.engine.threads import Threads
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 LIMIT_ROWS = 16_384
 #: Rows at a time: what an event that comes meanwhile waits for is some of these on the loop.
 SLICE_ROWS = 64
+#: So long fewer than GATHERED_ROWS wait for others: a slice of few rows costs nearly what one of
+#: many does, and the answers that come meanwhile pay for it.
+GATHER_S, GATHERED_ROWS = 0.1, 4 * SLICE_ROWS
 #: Before it is asked again whether the partitions have nothing to do.
 _PAUSE_S = 0.002
 #: Messages' batches on their way; while Kafka does not take them, the queue fills and sheds.
@@ -49,9 +53,15 @@ class _Waiting:
     def rows(self) -> int:
         return len(self.late.later.batch) - self.done
 
-    def next(self) -> Batch:
-        """The next slice."""
-        start, self.done = self.done, min(self.done + SLICE_ROWS, len(self.late.later.batch))
+    @property
+    def kind(self) -> Hashable:
+        """Who may share a slice: rows of one operator, of one partition or of joint batches."""
+        later = self.late.later
+        return self.late.stream, later.stages, later.batch.partition, later.batch.degraded
+
+    def next(self, most: int) -> Batch:
+        """The next rows, as many as there may be."""
+        start, self.done = self.done, min(self.done + most, len(self.late.later.batch))
         return self.late.later.batch.take(np.arange(start, self.done))
 
 
@@ -68,7 +78,7 @@ class Afterwards:
         self._metrics = metrics
         self._watch = Stopwatch(clock)
         self._busy: Callable[[], bool] = lambda: False
-        self._queue: deque[_Waiting] = deque()
+        self._queues: dict[Hashable, deque[_Waiting]] = {}  # by kind
         self._rows = 0
         self._filled = asyncio.Event()
         # a thread of its own; models let go of Python's lock while they compute
@@ -90,46 +100,62 @@ class Afterwards:
             waiting = _Waiting(partition, plan, each)
             if self._rows + waiting.rows > LIMIT_ROWS:
                 self._shed(waiting, waiting.rows)
-            else:
-                self._queue.append(waiting)
+            elif waiting.rows:
+                self._queues.setdefault(waiting.kind, deque()).append(waiting)
                 self._rows += waiting.rows
                 self._filled.set()
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Let go of what waits for these partitions."""
-        waiting, self._queue = self._queue, deque()
-        for each in waiting:
+        queues, self._queues = self._queues, {}
+        for each in chain.from_iterable(queues.values()):
             if each.partition in partitions:
                 self._rows -= each.rows
                 self._shed(each, each.rows)
             else:
-                self._queue.append(each)
+                self._queues.setdefault(each.kind, deque()).append(each)
 
     async def run(self) -> None:
         """Work until cancelled."""
         try:
             while True:
                 await self._filled.wait()
-                while self._busy():  # noqa: ASYNC110 - asked only while late work waits
-                    await asyncio.sleep(_PAUSE_S)
-                if not self._queue:
+                if self._rows < GATHERED_ROWS:
+                    await asyncio.sleep(GATHER_S)
+                await self._do_rows(self._rows)
+                if not self._queues:
                     self._filled.clear()
-                    continue
-                await self._do(*self._next())
-                await asyncio.sleep(0)
         finally:
-            self.drop({waiting.partition for waiting in self._queue})
+            queues = chain.from_iterable(self._queues.values())
+            self.drop({waiting.partition for waiting in queues})
             for task in self._sent:
                 task.cancel()
 
+    async def _do_rows(self, rows: int) -> None:
+        """Slice by slice; those that come meanwhile are gathered first."""
+        while self._queues and rows > 0:
+            if self._busy():
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            waiting, part = self._next()
+            rows -= len(part)
+            await self._do(waiting, part)
+            await asyncio.sleep(0)
+
     def _next(self) -> tuple[_Waiting, Batch]:
-        """The next slice; it waits no longer."""
-        waiting = self._queue[0]
-        part = waiting.next()
-        self._rows -= len(part)
-        if not waiting.rows:
-            self._queue.popleft()
-        return waiting, part
+        """The next slice, of rows of one kind, and one whose they are; they wait no longer."""
+        kind = next(iter(self._queues))
+        queue, parts, room = self._queues.pop(kind), list[Batch](), SLICE_ROWS
+        while queue and room:
+            waiting = queue[0]
+            parts.append(waiting.next(room))
+            room -= len(parts[-1])
+            if not waiting.rows:
+                queue.popleft()
+        if queue:  # behind the other kinds
+            self._queues[kind] = queue
+        self._rows -= SLICE_ROWS - room
+        return waiting, _gathered(parts)
 
     async def _do(self, waiting: _Waiting, part: Batch) -> None:
         late = waiting.late
@@ -181,3 +207,11 @@ class Afterwards:
         if waiting.late.later.shed is not None:
             metric, labels = waiting.late.later.shed
             self._metrics.record(metric, rows, labels)
+
+
+def _gathered(parts: Sequence[Batch]) -> Batch:
+    """The rows of all as one batch; those of joint batches are numbered anew."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = concat(*parts)
+    return replace(whole, offsets=np.arange(len(whole))) if whole.partition == JOINT else whole

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ import pytest
 from gress_ml.adapters.clock import ManualClock
 from gress_ml.adapters.kafka.producer import Message
 from gress_ml.adapters.prometheus import PrometheusMetrics
-from gress_ml.batch import Batch
+from gress_ml.batch import JOINT, Batch, Origins
+from gress_ml.engine import afterwards
 from gress_ml.engine.afterwards import LIMIT_ROWS, SLICE_ROWS, Afterwards
 from gress_ml.errors import BrokerUnavailable
 from gress_ml.metrics import OUTPUTS, Kind, Measure, Metric
@@ -124,7 +126,8 @@ class World:
 
 
 @pytest.fixture
-async def world() -> World:
+async def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(afterwards, "GATHER_S", 0.0)
     return World()
 
 
@@ -162,6 +165,58 @@ async def test_nothing_is_done_while_a_partition_is_busy(world: World) -> None:
         assert world.slices == []
         busy = False
         await world.until(lambda: world.done == 3)
+
+
+async def test_rows_of_many_batches_share_a_slice(world: World) -> None:
+    for row in range(SLICE_ROWS + 3):
+        world.offer(1, first=row)
+    async with world.running():
+        await world.until(lambda: world.done == SLICE_ROWS + 3)
+        await world.until(lambda: len(world.wire.sent) == SLICE_ROWS + 3)
+    assert world.slices == [SLICE_ROWS, 3]
+    ids = {orjson.loads(message.value or b"")["id"] for _, _, message in world.wire.sent}
+    assert ids == {f"in-1-{row}" for row in range(SLICE_ROWS + 3)}
+
+
+async def test_joint_batches_share_a_slice_and_their_rows_stay_whose_they_are(
+    world: World,
+) -> None:
+    for first in (0, 10):
+        origins = Origins(np.array([2, 3]), np.array([first, first]))
+        batch = Batch.of({"x": np.arange(2)}, topic="in", partition=JOINT, keys=[b"a", b"b"])
+        later = Later("shadow", replace(batch, origins=origins), world.stages)
+        world.afterwards.offer(HERE, world.plan, [Late("ab.shadow", later)])
+    async with world.running():
+        await world.until(lambda: len(world.wire.sent) == 4)
+    assert world.slices == [4]
+    ids = {orjson.loads(message.value or b"")["id"] for _, _, message in world.wire.sent}
+    assert ids == {"in-2-0", "in-3-0", "in-2-10", "in-3-10"}
+
+
+async def test_rows_of_two_operators_share_nothing_and_take_turns(world: World) -> None:
+    other: list[int] = []
+
+    def stages(batch: Batch) -> Stages:
+        other.append(len(world.slices))
+        yield lambda: None
+        return Output(batch, measures=[Measure(DONE, len(batch))])
+
+    world.offer(SLICE_ROWS * 2)
+    world.offer(3, stages=stages)
+    async with world.running():
+        await world.until(lambda: world.done == SLICE_ROWS * 2 + 3)
+    assert other == [1]  # after the first slice of the others
+
+
+async def test_few_rows_wait_for_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(afterwards, "GATHER_S", 60.0)
+    async with world.running():
+        world.offer(afterwards.GATHERED_ROWS)
+        await world.until(lambda: world.done == afterwards.GATHERED_ROWS)
+        world.offer(1)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert world.afterwards.rows == 1
 
 
 async def test_between_two_slices_a_partition_may_come(world: World) -> None:
