@@ -385,7 +385,10 @@ class AbTest(Operator[AbTestConfig]):
                 measures.append(Measure(INFERENCE_ERRORS, 1, call.model.labels))
                 logs.append(self._told(call, asked.answer))
             elif len(asked.rows):
-                answer[asked.rows], answered[asked.rows] = asked.answer, True
+                if len(asked.rows) == len(batch):
+                    answer, answered = asked.answer, np.ones(len(batch), np.bool_)
+                else:
+                    answer[asked.rows], answered[asked.rows] = asked.answer, True
                 measures.append(Measure(BATCH_SIZE, len(asked.rows), call.model.labels))
         unfit += self._without_number(batch, answer, answered)
         if answered.all():
@@ -453,6 +456,8 @@ class AbTest(Operator[AbTestConfig]):
 
     def _without_number(self, batch: Batch, answer: Float32, answered: Mask) -> list[Rejected]:
         """Rejects the rows whose answer is no number; they are no longer answered."""
+        if np.isfinite(answer).all():  # rows that nobody answered may hold anything
+            return []
         bad = answered & ~np.isfinite(answer).all(axis=1)
         answered &= ~bad
         return [rejected(batch, row, *BAD_PREDICTION) for row in np.flatnonzero(bad).tolist()]
