@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gress_ml.engine import prefetch as room
+from gress_ml.engine import prefetch
 from gress_ml.engine.prefetch import MANY_ROWS, Prefetch
 
 
@@ -32,7 +32,7 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(room, "PATIENCE_S", 60.0)  # no test passes because patience ran out
+    monkeypatch.setattr(prefetch, "PATIENCE_S", 60.0)  # no test passes because patience ran out
     return World()
 
 
@@ -87,7 +87,7 @@ async def test_requests_to_several_brokers_leave_together(world: World) -> None:
 
 
 async def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(prefetch, "PATIENCE_S", 0.01)
     world = World()
     world.deliver(1)
     async with asyncio.timeout(60):
