@@ -88,14 +88,19 @@ def rows_of(measured: Measured) -> list[Row]:
 def latency_of(measured: Measured, key: str) -> dict[int, Latency]:
     """By rate."""
     return {
-        rate: Latency(
-            spread(delay.p50_ms for delay in delays),
-            spread(delay.p99_ms for delay in delays),
-            sum(delay.lost for delay in delays),
-        )
+        rate: latency_over(delays)
         for (one, rate), delays in measured.delays.items()
         if one == key and delays
     }
+
+
+def latency_over(delays: Sequence[Delay]) -> Latency:
+    """Of all repetitions."""
+    return Latency(
+        spread(delay.p50_ms for delay in delays),
+        spread(delay.p99_ms for delay in delays),
+        sum(delay.lost for delay in delays),
+    )
 
 
 def spread(values: Iterable[float]) -> Spread:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import latency
 from benchmarks.contenders import BARE, FAST, GRESS
+from benchmarks.figures import latency_over
 from benchmarks.latency import Delay
 from benchmarks.machine import describe_machine
-from benchmarks.report import show_machine
+from benchmarks.report import show_machine, shown
 from benchmarks.topics import Topics
 from benchmarks.variants import write_variants
 from gress_ml.dev.servers import Servers
@@ -60,26 +59,17 @@ def measure(rounds: int) -> dict[str, list[Delay]]:
 
 def show(console: Console, found: dict[str, list[Delay]]) -> None:
     """A row per contender: medians, and beside them how many times the bare loop's."""
-    bare = found[BARE.name]
     table = Table("contender", "p50 ms", "/ bare", "p99 ms", "/ bare", "not decided")
-    for name, delays in found.items():
+    latencies = {name: latency_over(delays) for name, delays in found.items()}
+    bare = latencies[BARE.name]
+    for name, own in latencies.items():
         table.add_row(
             name,
-            *_against(delays, bare, lambda delay: delay.p50_ms),
-            *_against(delays, bare, lambda delay: delay.p99_ms),
-            str(sum(delay.lost for delay in delays)),
+            *(shown(own.p50), f"{own.p50.median / bare.p50.median:.2f} x"),
+            *(shown(own.p99), f"{own.p99.median / bare.p99.median:.2f} x"),
+            str(own.lost),
         )
     console.print(table)
-
-
-def _against(
-    delays: Sequence[Delay], bare: Sequence[Delay], value: Callable[[Delay], float]
-) -> tuple[str, str]:
-    own = sorted(map(value, delays))
-    return (
-        f"{median(own):.1f} ({own[0]:.1f} – {own[-1]:.1f})",
-        f"{median(own) / median(map(value, bare)):.2f} x",
-    )
 
 
 def main() -> None:

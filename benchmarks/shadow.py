@@ -11,10 +11,8 @@ import argparse
 import asyncio
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
-from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.table import Table
 
@@ -49,23 +47,10 @@ def main() -> None:
                 "gress.experiments": TopicSettings(1, {"cleanup.policy": "compact"}),
             }
             asyncio.run(create_topics(topics.bootstrap, wanted))
-            _wait_for_leaders(topics)
             found, compared = _measured(topics, home, arguments)
         finally:
             servers.down()
     _print(found, compared, arguments.rate)
-
-
-def _wait_for_leaders(topics: Topics) -> None:
-    """Partitions that were just made have none for a moment."""
-    for _ in range(40):
-        try:
-            topics.empty()
-        except KafkaException:
-            time.sleep(0.25)
-        else:
-            return
-    raise TimeoutError("the new partitions have no leaders")
 
 
 def _write(home: Path) -> None:

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from benchmarks.peers.names import DECISIONS, PARTITIONER, TRANSFERS
 from benchmarks.transfers import Template
@@ -23,6 +23,12 @@ PARTITIONS = 4
 #: The other topics of the topology.
 _OTHERS = ("dwcp.outcomes", "dwcp.transfers.dlq", "dwcp.outcomes.dlq")
 _KAFKA_S = 30.0
+_PATIENTLY = Retrying(
+    retry=retry_if_exception_type(KafkaException),
+    stop=stop_after_delay(_KAFKA_S),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
 
 
 class Topics:
@@ -33,11 +39,14 @@ class Topics:
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log.connection.close": False})
 
     def create(self) -> None:
-        """Make all topics of the topology."""
+        """Make all topics of the topology, and wait until their partitions have leaders."""
         topics = (TRANSFERS, DECISIONS, BAD_TRANSFERS, BAD_DLQ, *_OTHERS)
         wanted = dict.fromkeys(topics, TopicSettings(PARTITIONS))
         control = TopicSettings(1, {"cleanup.policy": "compact"})
         asyncio.run(create_topics(self.bootstrap, {**wanted, "gress.control": control}))
+        for attempt in _PATIENTLY:
+            with attempt:
+                self.empty()
 
     def fill(self, topic: str, templates: Sequence[Template], count: int) -> None:
         """Send so many transfers and wait until all are there; some damaged for BAD_TRANSFERS."""
@@ -64,17 +73,8 @@ class Topics:
         if producer.flush(_KAFKA_S):
             raise RuntimeError(f"Kafka did not take {count} events within {_KAFKA_S:.0f} s")
 
-    @retry(
-        retry=retry_if_exception_type(KafkaException),
-        stop=stop_after_delay(_KAFKA_S),
-        wait=wait_fixed(0.2),
-        reraise=True,
-    )
     def empty(self) -> None:
-        """Let go of all records that are there now; offsets go on from where they are.
-
-        A topic that was just made may have no leader yet.
-        """
+        """Let go of all records that are there now; offsets go on from where they are."""
         for topic in (TRANSFERS, DECISIONS, BAD_TRANSFERS, BAD_DLQ):
             ends = [Place(topic, partition, -1) for partition in range(PARTITIONS)]
             for future in self._admin.delete_records(ends).values():

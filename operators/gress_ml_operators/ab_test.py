@@ -385,10 +385,7 @@ class AbTest(Operator[AbTestConfig]):
                 measures.append(Measure(INFERENCE_ERRORS, 1, call.model.labels))
                 logs.append(self._told(call, asked.answer))
             elif len(asked.rows):
-                if len(asked.rows) == len(batch):
-                    answer, answered = asked.answer, np.ones(len(batch), np.bool_)
-                else:
-                    answer[asked.rows], answered[asked.rows] = asked.answer, True
+                answer[asked.rows], answered[asked.rows] = asked.answer, True
                 measures.append(Measure(BATCH_SIZE, len(asked.rows), call.model.labels))
         unfit += self._without_number(batch, answer, answered)
         if answered.all():
