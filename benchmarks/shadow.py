@@ -73,11 +73,14 @@ def _measured(
     topics: Topics, home: Path, arguments: argparse.Namespace
 ) -> tuple[dict[str, list[Delay]], int]:
     found: dict[str, list[Delay]] = {way: [] for way in _WAYS}
-    for _ in range(arguments.rounds):
-        for way in _WAYS:
+    rounds = arguments.rounds + 1
+    for number in range(rounds):
+        for way in _WAYS if number % 2 else _WAYS[::-1]:
             one = Contender(way, f"shadow {way}", Kind.GRESS, "gress-ml", "", gress_worker(way))
-            found[way].append(measure(one, arguments.rate, topics, home, arguments.seconds))
-    events = arguments.rate * (arguments.seconds + WARM_UP_S) * arguments.rounds
+            delay = measure(one, arguments.rate, topics, home, arguments.seconds)
+            if number:  # in the first the broker warms up
+                found[way].append(delay)
+    events = arguments.rate * (arguments.seconds + WARM_UP_S) * rounds
     return found, round(100 * asyncio.run(_written(topics)) / events)
 
 
