@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import faust
 import structlog
 from aiokafka.errors import KafkaError
+from faust.types import TP
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential
 
 from gress_ml.adapters.clock import SystemClock
@@ -23,12 +23,13 @@ from gress_ml.adapters.kafka.outlet import Outlets
 from gress_ml.adapters.kafka.producer import OutputProducer
 from gress_ml.adapters.kafka.settings import KafkaSettings
 from gress_ml.adapters.kafka.shared_outlet import SharedOutlets
-from gress_ml.adapters.kafka.sink import BatchSink, Partition
+from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.kafka.transactional_outlet import TransactionalOutlets
 from gress_ml.adapters.kafka.transport import Consumer
 from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.engine.afterwards import Afterwards
 from gress_ml.engine.announcing import Announcer
+from gress_ml.engine.app import BatchApp, Tables
 from gress_ml.engine.calls import Calls
 from gress_ml.engine.engine import DRAIN_S, Engine
 from gress_ml.engine.history import History
@@ -70,26 +71,6 @@ class WorkerSettings:
     instance_id: str | None = None
     auto_offset_reset: str = "earliest"
     max_poll_records: int = 2048
-
-
-class BatchApp(faust.App):
-    """A Faust app whose batch topics go to a sink; agents, timers and leader election as ever."""
-
-    batch_sink: BatchSink
-
-    @property
-    def assigned(self) -> set[faust.types.TP] | None:
-        """The partitions that the group gave this worker; None before it has joined."""
-        return self._assignment
-
-    def _create_directories(self) -> None:
-        """None: Faust keeps tables there, and would leave a folder wherever a worker starts."""
-
-    async def on_stop(self) -> None:
-        if self._consumer is not None:
-            self._consumer.stop_flow()
-        await self.batch_sink.revoked([(tp.topic, tp.partition) for tp in self.assigned or ()])
-        await super().on_stop()
 
 
 class Worker:
@@ -222,7 +203,8 @@ class Worker:
             broker_heartbeat_interval=min(_HEARTBEAT_S, settings.session_timeout_s / 6),
             # how long the group waits for one that died while it joined; a drain must fit in
             broker_rebalance_timeout=max(settings.session_timeout_s, 2 * DRAIN_S),
-            broker_request_timeout=40.0,
+            # longer than the group may take to form, as joining it is one request
+            broker_request_timeout=max(40.0, settings.session_timeout_s + 10.0),
             broker_max_poll_records=settings.max_poll_records,
             consumer_auto_offset_reset=settings.auto_offset_reset,
             consumer_metadata_max_age_ms=round(_METADATA_AGE_S * 1000),
@@ -230,6 +212,7 @@ class Worker:
             # our own pages, on loopback: Faust's web server listens on all interfaces
             web_enabled=False,
             autodiscover=False,
+            TableManager=Tables,
             store="memory://",
             # with stand-ins Faust tells each member what all others have: Kafka keeps that as one
             # record, too large for a group of some sixty workers to form
@@ -309,7 +292,7 @@ class Worker:
             self.engine.measure()
             for topic, partition in self.engine.partitions:
                 position = self.engine.position((topic, partition))
-                end = self.app.consumer.highwater(faust.types.TP(topic, partition))
+                end = self.app.consumer.highwater(TP(topic, partition))
                 if end is not None and position is not None:
                     lag = max(end - position, 0)
                     self.metrics.record(CONSUMER_LAG, lag, (topic, str(partition)))

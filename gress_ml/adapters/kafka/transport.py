@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 import structlog
@@ -123,6 +123,13 @@ class ConsumerOnLoop(driver.AIOKafkaConsumerThread):
             return False
         return True
 
+    def close(self) -> None:
+        """Nothing: a worker that stops while its group forms anew leaves the group, then closes.
+
+        Faust closes the connection first here. The group would then miss the member only after its
+        session timeout, and its partitions would stand still for as long.
+        """
+
     def _stopped_set(self) -> None:
         self._stopped.set()
 
@@ -232,6 +239,7 @@ class Consumer(driver.Consumer):
             ) from None
 
     async def _open(self, partitions: Sequence[TP]) -> None:
+        """Open partitions. Raises IllegalStateError when they were revoked: none is open then."""
         client = self._thread._ensure_consumer()
         revocations = self._revocations
         beginnings = await client.beginning_offsets([TopicPartition(*tp) for tp in partitions])
@@ -243,15 +251,17 @@ class Consumer(driver.Consumer):
                 committed = self._resets.get(tp)
             if committed is None:  # a new group: where ``auto_offset_reset`` puts it
                 committed = self._resets[tp] = await client.position(partition)
-            gone = IllegalStateError(f"{tp} was revoked while it was opened")
-            if self._revocations != revocations:
-                raise gone
+            await self._close_if_gone(partitions, revocations)
             start = await self.sink.assigned(tp, committed, beginnings[partition])
-            if self._revocations != revocations:
-                await self.sink.revoked([tp])  # it came after the others were closed
-                raise gone
+            await self._close_if_gone(partitions, revocations)
             client.seek(partition, start)
             self._opened[tp] += 1
+
+    async def _close_if_gone(self, partitions: Sequence[TP], revocations: int) -> None:
+        """What was claimed or opened after the others were closed is closed too."""
+        if self._revocations != revocations:
+            await self.sink.revoked(partitions)
+            raise IllegalStateError(f"revoked while they were opened: {partitions}")
 
     async def reopen(self, partition: Partition) -> None:
         """Open a partition anew from its committed offset, unless it is not ours any more.
@@ -269,16 +279,20 @@ class Consumer(driver.Consumer):
         except IllegalStateError:
             log.debug("partition_went_away", partition=partition)
 
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop reading, drain, commit: all before the group forms anew (KIP-62 gives the time)."""
+    async def let_go(self, partitions: Collection[TP]) -> None:
+        """Stop reading, drain, commit; what opens meanwhile is closed again."""
         self._revocations += 1
         self.stop_flow()
+        await self.sink.revoked([tp for tp in partitions if tp.topic in self.sink.topics])
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let go of them, all before the group forms anew (KIP-62 gives the time)."""
         if self._fetching is not None:
             # one that goes on waiting would take the first records of the next assignment, and
             # they would be skipped: its position is past them then
             self._fetching.cancel()
         self._resets.clear()
-        await self.sink.revoked([tp for tp in revoked if tp.topic in self.sink.topics])
+        await self.let_go(revoked)
         for commit in self._commits:  # what is sent again later would carry the new generation
             commit.cancel()
         await super().on_partitions_revoked(revoked)

@@ -318,6 +318,16 @@ class Bench:
         """Wait until this many more inputs were decided than now."""
         await self.decided(len(firsts(await self.decisions())) + count)
 
+    async def members(self) -> int:
+        """How many members the group has."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        try:
+            (answer,) = await admin.describe_consumer_groups([self.name])
+            return len(answer.groups[0][5])
+        finally:
+            await admin.close()
+
     async def committed(self) -> int:
         """How many input records the group has committed."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Collection
 
 import psutil
 import pytest
@@ -187,6 +188,57 @@ async def test_a_partition_that_is_revoked_while_it_opens_is_closed_again(bench:
             found = await bench.decided(200)
             await bench.all_committed(200)
     assert ids(firsts(found)) == list(range(200))
+
+
+async def test_a_session_may_be_longer_than_requests_take(bench: Bench) -> None:
+    await bench.send(events(0, 10))
+    async with bench.running(session_timeout_s=60.0):
+        assert ids(await bench.decided(10)) == list(range(10))
+
+
+async def test_a_worker_that_is_stopped_while_its_group_forms_anew_leaves_the_group(
+    bench: Bench,
+) -> None:
+    """Else its partitions would stand still for its session timeout."""
+    first = bench.worker()
+    revoked = first.engine.revoked
+
+    async def stopped_meanwhile(partitions: Collection[tuple[str, int]]) -> None:
+        first.stop()
+        await until(lambda: first.app.should_stop)
+        await revoked(partitions)
+
+    async with contextlib.AsyncExitStack() as life:
+        async with run(first):
+            first.engine.revoked = stopped_meanwhile  # type: ignore[method-assign]
+            await life.enter_async_context(run(bench.worker(), ready=False))  # it joins
+            await until(lambda: first.app.should_stop)
+        assert await bench.members() == 1
+
+
+async def test_a_worker_that_is_stopped_while_partitions_open_closes_them(bench: Bench) -> None:
+    worker = bench.worker()
+    claim, revoked = worker.engine.claim, worker.engine.revoked
+    claimed, let_go = asyncio.Event(), asyncio.Event()
+
+    async def held(partitions: Collection[tuple[str, int]]) -> None:
+        await claim(partitions)
+        claimed.set()
+        await let_go.wait()
+
+    async def seen(partitions: Collection[tuple[str, int]]) -> None:
+        await revoked(partitions)
+        if claimed.is_set():
+            let_go.set()
+
+    async with contextlib.AsyncExitStack() as life, run(worker):
+        worker.engine.claim = held  # type: ignore[method-assign]
+        worker.engine.revoked = seen  # type: ignore[method-assign]
+        await life.enter_async_context(run(bench.worker(), ready=False))  # it joins
+        await asyncio.wait_for(claimed.wait(), PATIENCE_S)
+    assert not worker.app.crashed
+    assert worker.engine.partitions == []
+    assert worker.engine._outlets == {}
 
 
 async def test_only_the_health_page_listens_and_only_on_loopback(bench: Bench) -> None:
