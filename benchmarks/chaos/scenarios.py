@@ -17,6 +17,7 @@ from benchmarks.chaos.troubles.models import (
 )
 from benchmarks.chaos.troubles.network import CutNetwork, SilentNetwork, SlowNetwork
 from benchmarks.chaos.troubles.stores import FullDisk, KillOnFullDisk, RedisAway
+from benchmarks.chaos.troubles.trouble import Kind
 from benchmarks.chaos.troubles.workers import (
     CLOCK_BACK,
     CLOCK_FORWARD,
@@ -36,8 +37,8 @@ _ALL = (
     Scenario("zombie", ((FreezeWorker(), 5),), events=90_000, rest_s=5.0),
     Scenario("scale", ((Join(), 5), (Leave(), 5)), events=100_000, rest_s=5.0),
     Scenario(
-        "static",
-        ((KillWorker(), 5), (RestartWorker(), 3)),
+        "static",  # a member that ends does not say so (KIP-345): a restart is like a kill
+        ((KillWorker(), 5), (RestartWorker(kind=Kind.KILL, healing=None), 3)),
         events=80_000,
         rest_s=7.0,
         static_membership=True,

@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 #: Lanes are struck one after another: a worker's start takes a second of a processor.
 _STAGGER_S = 0.8
+#: From the moment when all workers are ready to the next blow, at least: what waited is answered.
+_CALM_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,9 @@ class Storm:
                     _sleep_until(max(started + strike.at, quiet_until))
                     self._blow(strike, fleets, pool)
                     quiet_until = time.monotonic() + SHORTEST_REST * scenario.rest_s
+                    for fleet in fleets.values():
+                        fleet.wait_until_ready()
+                    quiet_until = max(quiet_until, time.monotonic() + _CALM_S)
                 _sleep_until(quiet_until)
             finally:
                 over.set()
