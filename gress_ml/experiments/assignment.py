@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -69,13 +70,23 @@ class Assigner:
             arms = split.owners[draw(self._salt, batch.topic, *place_of(batch))].astype(np.intp)
             return Assignment(arms, shares[arms], None)
         assert keys is not None
-        known, missing = _without_missing(keys)
-        buckets = by_fnv(known) if self._strategy == "legacy_fnv" else by_key(self._salt, known)
+        buckets, missing = self._buckets(keys)
         arms = split.owners[buckets].astype(np.intp)
         propensity = shares[arms]
         if missing is not None:
             self._fill_in(split, batch, missing, arms, propensity)
         return Assignment(arms, propensity, missing)
+
+    def _buckets(
+        self, keys: Sequence[bytes | None]
+    ) -> tuple[Indices, npt.NDArray[np.bool_] | None]:
+        """The bucket of each key, and where keys are missing; their buckets mean nothing."""
+        draw = by_fnv if self._strategy == "legacy_fnv" else partial(by_key, self._salt)
+        try:
+            return draw(cast(Sequence[bytes], keys)), None  # nearly all have all their keys
+        except TypeError:  # None has no hash
+            missing = np.fromiter((key is None for key in keys), np.bool_, len(keys))
+            return draw([key or b"" for key in keys]), missing
 
     def _fill_in(
         self,
@@ -120,13 +131,3 @@ def ids_of(column: Array) -> list[bytes | None]:
             None if value is None else value.encode("utf-8", "surrogatepass")
             for value in column.tolist()
         ]
-
-
-def _without_missing(
-    keys: Sequence[bytes | None],
-) -> tuple[Sequence[bytes], npt.NDArray[np.bool_] | None]:
-    """The keys with an empty one for each that is missing, and where those are."""
-    if None not in keys:
-        return keys, None  # type: ignore[return-value]
-    missing = np.fromiter((key is None for key in keys), np.bool_, len(keys))
-    return [key or b"" for key in keys], missing

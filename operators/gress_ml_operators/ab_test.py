@@ -297,6 +297,7 @@ class AbTest(Operator[AbTestConfig]):
         models = {variant.name: _opened(context, config, variant) for variant in config.arms}
         self._arms = arms_of(models)
         self._names = np.array([arm.name for arm in self._arms], dtype=object)
+        self._metadata = np.array([arm.metadata for arm in self._arms], dtype=object)
         self._calls = _calls_of(self._arms, config.experiment)
         calls = {arm.name: at for at, call in enumerate(self._calls) for arm in call.arms}
         # the last one is of rows that have no arm, and so no call
@@ -385,7 +386,11 @@ class AbTest(Operator[AbTestConfig]):
                 measures.append(Measure(INFERENCE_ERRORS, 1, call.model.labels))
                 logs.append(self._told(call, asked.answer))
             elif len(asked.rows):
-                answer[asked.rows], answered[asked.rows] = asked.answer, True
+                if len(asked.rows) == len(batch):  # one call answers all: nothing to copy
+                    answer = asked.answer
+                else:
+                    answer[asked.rows] = asked.answer
+                answered[asked.rows] = True
                 measures.append(Measure(BATCH_SIZE, len(asked.rows), call.model.labels))
         unfit += self._without_number(batch, answer, answered)
         if answered.all():
@@ -462,8 +467,7 @@ class AbTest(Operator[AbTestConfig]):
     def _answered(self, batch: Batch, assignment: Assignment, answer: Float32) -> Output:
         """Rows that an arm answered, and what is to be asked in the shadow."""
         arms = assignment.arms
-        known = [arm.metadata for arm in self._arms]
-        columns = self._predictions.answered(answer, [known[arm] for arm in arms.tolist()])
+        columns = self._predictions.answered(answer, self._metadata[arms].tolist())
         columns |= self._chosen(self._names[arms], assignment.propensity)
         later: tuple[Later, ...] = ()
         if self._shadow is not None and len(batch):
@@ -505,7 +509,7 @@ class AbTest(Operator[AbTestConfig]):
         return batch.with_columns(columns), measures
 
     def _chosen(self, variants: Array, propensity: Array) -> dict[str, Array]:
-        experiment = np.full(len(variants), self.config.experiment, object)
+        experiment = np.array([self.config.experiment], object).repeat(len(variants))
         return {
             self._named("ab_variant"): variants,
             self._named("ab_experiment"): experiment,
