@@ -16,6 +16,7 @@ Status = Callable[[], Mapping[str, Any]]
 _IDLE_S = 30.0
 #: How long the rest of a request is read that nobody wants, such as a body.
 _REST_S = 1.0
+_METHODS = ("GET", "HEAD")
 #: Connections at once; each is an open file, of which Kafka and Redis need theirs.
 MOST_CONNECTIONS = 64
 
@@ -31,24 +32,22 @@ class HttpServer:
         self._port = port
         self._metrics = metrics
         self._status = status
-        self._runner: web.AppRunner | None = None
+        self._pages: Mapping[str, Callable[[], web.Response]] = {
+            "/": lambda: web.Response(text="/health\n/ready\n/metrics\n"),
+            "/health": self._health,
+            "/ready": self._ready,
+            "/metrics": self._page,
+        }
+        self._runner: web.ServerRunner | None = None
         self._listener: asyncio.Server | None = None
         self.address = ""
 
     async def start(self) -> None:
         """Listen; port 0 takes a free one, ``address`` tells which. Raises OSError."""
-        app = web.Application()
-        app.router.add_get("/", self._index)
-        app.router.add_get("/health", self._health)
-        app.router.add_get("/ready", self._ready)
-        app.router.add_get("/metrics", self._page)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=_IDLE_S,
-            lingering_time=_REST_S,
+        server = web.Server(
+            self._answer, access_log=None, keepalive_timeout=_IDLE_S, lingering_time=_REST_S
         )
+        self._runner = web.ServerRunner(server, handle_signals=False)
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self._connected, self._host, self._port)
@@ -70,17 +69,24 @@ class HttpServer:
             return _LetGo()
         return server()
 
-    async def _index(self, _: web.Request) -> web.Response:
-        return web.Response(text="/health\n/ready\n/metrics\n")
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        """Headers play no part: an ``Expect`` may be answered by the page at once (RFC 9110)."""
+        page = self._pages.get(request.path)
+        if page is None:
+            return web.Response(status=404, text="404: there are / /health /ready /metrics\n")
+        if request.method not in _METHODS:
+            headers = {"Allow": ", ".join(_METHODS)}
+            return web.Response(status=405, headers=headers, text="405: GET or HEAD\n")
+        return page()
 
-    async def _health(self, _: web.Request) -> web.Response:
+    def _health(self) -> web.Response:
         return web.json_response({**self._status(), "alive": True})
 
-    async def _ready(self, _: web.Request) -> web.Response:
+    def _ready(self) -> web.Response:
         status = self._status()
         return web.json_response(status, status=200 if status["ready"] else 503)
 
-    async def _page(self, _: web.Request) -> web.Response:
+    def _page(self) -> web.Response:
         headers = {"Content-Type": PrometheusMetrics.content_type}
         return web.Response(body=self._metrics.page(), headers=headers)
 

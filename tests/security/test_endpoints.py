@@ -60,6 +60,8 @@ async def test_there_are_no_other_pages(server: HttpServer, page: str) -> None:
         (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", b" 400 "),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 10_000 + b"\r\n\r\n", b" 400 "),
         (b"not http at all\r\n\r\n", b" 400 "),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n", b" 200 "),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: \xff\r\n\r\n", b" 405 "),
     ],
 )
 async def test_a_caller_that_is_slow_silent_or_large_is_let_go(
