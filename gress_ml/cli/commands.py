@@ -5,7 +5,9 @@ A worker that restarts holds its partitions up: it should not load what the othe
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
+from types import ModuleType
 from typing import Any, cast
 
 import typer
@@ -34,7 +36,7 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"gress_ml.cli.{cmd_name}")
+        module = _imported(f"gress_ml.cli.{cmd_name}")
         if hasattr(module, "app"):
             group = get_group(module.app)
             group.name = cmd_name
@@ -42,3 +44,16 @@ class Commands(TyperGroup):
         alone = typer.Typer(add_completion=False)
         alone.command(cmd_name)(getattr(module, cmd_name))
         return get_command(alone)
+
+
+def _imported(name: str) -> ModuleType:
+    """The module. The garbage collector rests meanwhile, and leaves alone what imports have made.
+
+    It would go through all of that again and again, only to find that it is needed.
+    """
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -24,6 +24,9 @@ from gress_ml.topology.topology import Topology
 
 log = structlog.get_logger(__name__)
 
+#: Events make and drop objects by the thousand and hardly ever a cycle: look for cycles rarely.
+_COLLECT_AFTER = 50_000
+
 
 class OffsetReset(StrEnum):
     EARLIEST = "earliest"
@@ -50,6 +53,7 @@ def worker(
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run a topology until SIGTERM or Ctrl-C; then drain, commit and leave the group."""
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
     set_up_logging(log_format, log_level)
     topology = _loaded(file)
     settings = WorkerSettings(
@@ -83,12 +87,7 @@ def _loaded(file: Path) -> Topology:
     return patiently(load_topology, file, open_models)
 
 
-#: Events make and drop objects by the thousand and hardly ever a cycle: look for cycles rarely.
-_COLLECT_AFTER = 50_000
-
-
 async def _run(topology: Topology, settings: WorkerSettings) -> None:
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
     supervisor = Supervisor(topology, open_stores, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
