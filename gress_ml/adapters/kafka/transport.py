@@ -239,7 +239,6 @@ class Consumer(driver.Consumer):
             ) from None
 
     async def _open(self, partitions: Sequence[TP]) -> None:
-        """Open partitions. Raises IllegalStateError when they were revoked: none is open then."""
         client = self._thread._ensure_consumer()
         revocations = self._revocations
         beginnings = await client.beginning_offsets([TopicPartition(*tp) for tp in partitions])
@@ -251,17 +250,15 @@ class Consumer(driver.Consumer):
                 committed = self._resets.get(tp)
             if committed is None:  # a new group: where ``auto_offset_reset`` puts it
                 committed = self._resets[tp] = await client.position(partition)
-            await self._close_if_gone(partitions, revocations)
+            gone = IllegalStateError(f"{tp} was revoked while it was opened")
+            if self._revocations != revocations:
+                raise gone
             start = await self.sink.assigned(tp, committed, beginnings[partition])
-            await self._close_if_gone(partitions, revocations)
+            if self._revocations != revocations:
+                await self.sink.revoked([tp])  # it came after the others were closed
+                raise gone
             client.seek(partition, start)
             self._opened[tp] += 1
-
-    async def _close_if_gone(self, partitions: Sequence[TP], revocations: int) -> None:
-        """What was claimed or opened after the others were closed is closed too."""
-        if self._revocations != revocations:
-            await self.sink.revoked(partitions)
-            raise IllegalStateError(f"revoked while they were opened: {partitions}")
 
     async def reopen(self, partition: Partition) -> None:
         """Open a partition anew from its committed offset, unless it is not ours any more.
