@@ -61,6 +61,7 @@ class Calls:
         self._metrics = metrics
         self._overlaps = (_cores() if cores is None else cores) > 1
         self._lanes: dict[str, _Lane] = {}
+        self._count()  # on the page before the first call, which may be made on the spot
 
     def run(self, call: Call) -> Output | Coroutine[Any, Any, Output]:
         """The operator's output, or its fallback; or one to await. Raises what ``process`` raises.

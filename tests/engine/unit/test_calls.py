@@ -179,6 +179,12 @@ def test_calls_are_timed_each_metric_in_its_own_unit(
     assert "time_ms_count 2.0" in page
 
 
+def test_that_no_call_is_active_is_told_before_the_first(
+    calls: Calls, metrics: PrometheusMetrics
+) -> None:
+    assert f"{ACTIVE_PREDICTIONS.name} 0.0" in metrics.page().decode()
+
+
 def test_active_calls_are_those_that_run(
     calls: Calls, metrics: PrometheusMetrics, stuck: threading.Event
 ) -> None:
