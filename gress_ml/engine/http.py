@@ -33,7 +33,7 @@ class HttpServer:
         self._metrics = metrics
         self._status = status
         self._pages: Mapping[str, Callable[[], web.Response]] = {
-            "/": lambda: web.Response(text="/health\n/ready\n/metrics\n"),
+            "/": self._index,
             "/health": self._health,
             "/ready": self._ready,
             "/metrics": self._page,
@@ -73,11 +73,14 @@ class HttpServer:
         """Headers play no part: an ``Expect`` may be answered by the page at once (RFC 9110)."""
         page = self._pages.get(request.path)
         if page is None:
-            return web.Response(status=404, text="404: there are / /health /ready /metrics\n")
+            return web.Response(status=404, text=f"404: there are {' '.join(self._pages)}\n")
         if request.method not in _METHODS:
             headers = {"Allow": ", ".join(_METHODS)}
             return web.Response(status=405, headers=headers, text="405: GET or HEAD\n")
         return page()
+
+    def _index(self) -> web.Response:
+        return web.Response(text="".join(f"{page}\n" for page in self._pages if page != "/"))
 
     def _health(self) -> web.Response:
         return web.json_response({**self._status(), "alive": True})
