@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -16,6 +16,7 @@ _PACKAGES = (
     "confluent-kafka",
     "faust-streaming",
     "onnxruntime",
+    "onnxruntime-gpu",
     "ai-edge-litert",
     "msgspec",
     "orjson",
@@ -33,8 +34,16 @@ def describe_machine() -> list[tuple[str, str]]:
         ("system", f"{platform.system()} {platform.release()}"),
         ("Python", platform.python_version()),
         ("broker", f"Apache Kafka {KAFKA_VERSION}, one node, on the same machine"),
-        *((name, version(name)) for name in _PACKAGES),
+        *((name, found) for name in _PACKAGES if (found := _version(name))),
     ]
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed: of the two ONNX Runtimes only one is."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

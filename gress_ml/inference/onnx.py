@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
-import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from gress_ml.errors import ModelCorrupt, ModelError
 from gress_ml.inference.gpu import Gpu
 from gress_ml.inference.graph import Array, Tensor, fit, named
+from gress_ml.inference.sessions import provider_of, sessions_on
 
-_log = logging.getLogger(__name__)
-_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_ERRORS_ONLY = 3
 _DTYPES: dict[str, type] = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
@@ -35,9 +30,6 @@ _DTYPES: dict[str, type] = {
     "tensor(string)": object,
 }
 
-ort.set_default_logger_severity(_ERRORS_ONLY)
-ort.disable_telemetry_events()
-
 
 class OnnxGraph:
     """An ONNX file; all its outputs, or ``only`` one of them.
@@ -48,12 +40,10 @@ class OnnxGraph:
 
     def __init__(self, path: Path, gpu: Gpu | None = None) -> None:
         self._path = path
-        self._sessions = [_session(path, providers) for providers in _providers(gpu)]
+        self._sessions = sessions_on(path, gpu)
         first = self._sessions[0]
-        #: What runs each session: ``CUDAExecutionProvider``, or ``CPUExecutionProvider``.
-        self.providers: tuple[str, ...] = tuple(one.get_providers()[0] for one in self._sessions)
-        if gpu is not None:
-            _tell(path, self.providers, gpu)
+        #: What runs it: ``CUDAExecutionProvider``, or ``CPUExecutionProvider``.
+        self.provider = provider_of(first)
         self.inputs = tuple(_tensor(path, node) for node in first.get_inputs())
         self.outputs = tuple(_tensor(path, node) for node in first.get_outputs())
         for tensor in self.inputs:
@@ -77,44 +67,6 @@ class OnnxGraph:
             shapes = {name: array.shape for name, array in feeds.items()}
             raise ModelError(f"{self._path}: failed on inputs of {shapes}: {error}") from error
         return answer
-
-
-def _session(path: Path, providers: list[Any]) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = _ERRORS_ONLY
-    # A spinning pool makes unrelated NumPy code in the process many times slower.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # ONNX Runtime's own types are not public
-        raise ModelCorrupt(
-            f"{path}: expected an ONNX graph that ONNX Runtime {ort.__version__} can load, "
-            f"found: {error}. Export the model again."
-        ) from error
-
-
-def _providers(gpu: Gpu | None) -> list[list[Any]]:
-    """The providers of each session: one session per device, or one on the CPU."""
-    if gpu is None:
-        return [[_CPU]]
-    if _CUDA not in ort.get_available_providers():
-        return [[_CPU]]
-    return [[(_CUDA, {"device_id": device}), _CPU] for device in gpu.device_ids]
-
-
-def _tell(path: Path, providers: Sequence[str], gpu: Gpu) -> None:
-    """Say where a graph runs that was to run on a GPU."""
-    if all(provider == _CUDA for provider in providers):
-        _log.info("%s runs on the CUDA devices %s", path, list(gpu.device_ids))
-    elif _CUDA in ort.get_available_providers():  # no driver, or no such device
-        _log.warning("enable_gpu is set and CUDA did not start: running on the CPU")
-    else:
-        _log.warning("enable_gpu is set and this ONNX Runtime has no CUDA: running on the CPU")
 
 
 def _tensor(path: Path, node: Any) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import tensorflow as tf
 from make_models import MODELS, graph
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 GRAPHS = Path(__file__).parent / "graphs"
 FLOAT = TensorProto.FLOAT
@@ -103,6 +103,34 @@ def dense() -> onnx.ModelProto:
     return graph(nodes, [("input", FLOAT, [None, 17])], [("out", FLOAT, [None, 3])], shapes)
 
 
+def convolution() -> onnx.ModelProto:
+    """17 features as a series through two convolutions: cuDNN takes other kernels for other batch
+    sizes, and rounds its answers differently."""
+    random = np.random.default_rng(3)
+
+    def weights(name: str, *shape: int) -> onnx.TensorProto:
+        values = random.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape)
+        return numpy_helper.from_array(values.astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Unsqueeze", ["input", "channel"], ["series"]),
+        helper.make_node("Conv", ["series", "weights1"], ["sums1"]),
+        helper.make_node("Relu", ["sums1"], ["hidden1"]),
+        helper.make_node("Conv", ["hidden1", "weights2"], ["sums2"]),
+        helper.make_node("Relu", ["sums2"], ["hidden2"]),
+        helper.make_node("Flatten", ["hidden2"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights3"], ["sums3"]),
+        helper.make_node("Softmax", ["sums3"], ["out"], axis=-1),
+    ]
+    constants = [
+        helper.make_tensor("channel", TensorProto.INT64, [1], [1]),
+        weights("weights1", 32, 1, 5),
+        weights("weights2", 64, 32, 5),
+        weights("weights3", 64 * 9, 3),
+    ]
+    return graph(nodes, [("input", FLOAT, [None, 17])], [("out", FLOAT, [None, 3])], constants)
+
+
 def quantised() -> bytes:
     """A dense network in whole int8, inputs and outputs too."""
     tf.keras.utils.set_random_seed(3)
@@ -135,6 +163,7 @@ def main() -> None:
         "doubles": doubles(),
         "two_values": two_values(),
         "dense": dense(),
+        "convolution": convolution(),
     }
     for name, model in graphs.items():
         (GRAPHS / f"{name}.onnx").write_bytes(model.SerializeToString())

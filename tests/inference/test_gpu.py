@@ -1,0 +1,111 @@
+"""Graphs on CUDA devices. Where there is none, the laws hold on the CPU, and it is said."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from gress_ml.errors import ModelCorrupt
+from gress_ml.inference import Options, load_predictor
+from gress_ml.inference.gpu import Gpu
+from gress_ml.inference.onnx import OnnxGraph
+from gress_ml.inference.sessions import CPU, CUDA
+from gress_ml.inference.stable import GPU_BLOCKS, FixedBlocks, stable
+from gress_ml.registry import ModelFile, Registry
+
+DATA = Path(__file__).parent.parent / "data"
+GRAPHS = DATA / "graphs"
+TREES = DATA / "models" / "tiny-trees" / "1.0.0" / "trees.onnx"
+CLASSES = ("hde", "amst", "none")
+
+Float32 = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def there() -> bool:
+    return OnnxGraph(GRAPHS / "dense.onnx", Gpu()).provider == CUDA
+
+
+@pytest.fixture
+def rows() -> Float32:
+    return np.random.default_rng(5).normal(0, 1, (600, 17)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["dense.onnx", "convolution.onnx"])
+def test_answers_are_those_of_the_cpu_but_for_float32_rounding(name: str, rows: Float32) -> None:
+    """TF32, the default of CUDA's products, is a thousand times further off."""
+    (on_cpu,) = OnnxGraph(GRAPHS / name).run(rows)
+    (answer,) = OnnxGraph(GRAPHS / name, Gpu()).run(rows)
+    np.testing.assert_allclose(answer, on_cpu, atol=2e-6)
+
+
+def test_answers_do_not_depend_on_the_cut_or_the_session(rows: Float32) -> None:
+    path = GRAPHS / "convolution.onnx"
+    first, second = (stable(OnnxGraph(path, Gpu()), "net", GPU_BLOCKS) for _ in range(2))
+    (whole,) = first.run(rows)
+    for size in (1, 2, 5, 31, 64, 255, 256, 257):
+        parts = [second.run(rows[at : at + size])[0] for at in range(0, len(rows), size)]
+        assert np.array_equal(np.concatenate(parts), whole), size
+
+
+def test_blocks_on_a_gpu_are_of_256_rows(there: bool) -> None:
+    """A call costs its launch there, so a block of 32 rows would waste seven calls of eight."""
+    graph = stable(OnnxGraph(GRAPHS / "convolution.onnx", Gpu()), "net", GPU_BLOCKS)
+    if isinstance(graph, FixedBlocks):
+        assert there
+        assert graph.rows == 256
+
+
+def test_a_predictor_of_a_bundle_runs_there(there: bool, rows: Float32, tmp_path: Path) -> None:
+    path = GRAPHS / "convolution.onnx"
+    bundle = Registry(tmp_path, [ModelFile("net", "1", "onnx", path)]).find("net")
+    on_cpu = load_predictor(bundle, Options(classes=CLASSES)).predict(rows)
+    answer = load_predictor(bundle, Options(classes=CLASSES, gpu=Gpu())).predict(rows)
+    np.testing.assert_allclose(answer, on_cpu, atol=2e-6)
+    assert (OnnxGraph(path, Gpu()).provider == CUDA) is there
+
+
+def test_devices_take_turns(rows: Float32) -> None:
+    graph = OnnxGraph(GRAPHS / "convolution.onnx", Gpu((0, 0)))
+    first, second = graph.run(rows), graph.run(rows)
+    assert np.array_equal(first[0], second[0])
+
+
+@pytest.mark.parametrize("devices", [(99,), (0, 99)])
+def test_a_device_that_is_not_there_is_said_and_not_exchanged_for_another(
+    devices: tuple[int, ...], there: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph = OnnxGraph(GRAPHS / "dense.onnx", Gpu(devices))
+    assert graph.provider == CPU
+    warnings = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    assert "is running on the CPU" in warnings[-1]
+    assert ("device 99" in warnings[-1]) is there
+
+
+def test_where_a_graph_runs_is_said(there: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    OnnxGraph(GRAPHS / "dense.onnx")
+    assert not caplog.records
+    OnnxGraph(GRAPHS / "dense.onnx", Gpu())
+    said = caplog.records[-1]
+    assert ("runs on the CUDA devices [0]: 9 of 9 nodes" in said.getMessage()) is there
+    assert said.levelno == (logging.INFO if there else logging.WARNING)
+
+
+def test_trees_have_no_cuda_kernel_and_run_on_the_cpu(
+    there: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert OnnxGraph(TREES, Gpu()).provider == CPU
+    assert ("none of its 1 nodes has a CUDA kernel" in caplog.text) is there
+
+
+def test_a_damaged_file_is_not_taken_for_a_missing_device(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(b"no graph")
+    with pytest.raises(ModelCorrupt, match=r"damaged\.onnx: expected an ONNX graph"):
+        OnnxGraph(path, Gpu())
