@@ -17,8 +17,10 @@ from gress_ml.adapters.kafka.outlet import Outlet
 from gress_ml.adapters.kafka.producer import Message, TooLargeError, partition_of
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.prometheus import PrometheusMetrics
+from gress_ml.engine.dead_letters import DeadLetterLog, letter_of, shortened
 from gress_ml.engine.outages import Outages
 from gress_ml.engine.publishing import Publishing
+from gress_ml.engine.tracing import traced
 from gress_ml.errors import BrokerUnavailable, StoreUnavailable
 from gress_ml.metrics import DEAD_LETTERS, OUTPUTS, STORE_ERRORS
 from gress_ml.operator import Lookup, Write
@@ -28,10 +30,6 @@ from gress_ml.runtime.plan import DeadLetter, Produced, Result
 
 log = structlog.get_logger(__name__)
 
-#: Headers that travel from an input to every output (W3C Trace Context).
-_TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
-#: Longer ones are not of that kind; they stay behind.
-_TRACE_BYTES = 1024
 #: What is kept of a dead letter that the broker will not take whole: the first of these that it
 #: takes. The headers always travel.
 _KEPT_BYTES = (256 * 1024, 4 * 1024, 0)
@@ -84,6 +82,7 @@ class Effects:
         self._metrics = metrics
         self._clock = clock
         self._publishing = publishing
+        self._dead_letter_log = DeadLetterLog(clock)
         self._writing = asyncio.Lock()
 
     async def fetch(self, lookups: Sequence[Lookup]) -> list[Float32 | None]:
@@ -205,11 +204,13 @@ class Effects:
         topic, own = source.partition
         moment = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
         now = moment.isoformat(timespec="milliseconds").encode()
-        letters = []
-        for letter in dead:
-            letters.append(_letter(source.partition, source.records[letter.record], letter, now))
-            self._metrics.record(DEAD_LETTERS, 1, (topic, letter.code))
-        _log_dead(source, dead)
+        letters = [
+            letter_of(source.partition, source.records[letter.record], letter, now)
+            for letter in dead
+        ]
+        for code, count in Counter(letter.code for letter in dead).items():
+            self._metrics.record(DEAD_LETTERS, count, (topic, code))
+        self._dead_letter_log.note(source.partition, source.records, dead)
         target = own % await self._count(source.dead_topic)
         try:
             delivery = await self._outlet.deliver(source.dead_topic, target, letters)
@@ -232,7 +233,7 @@ class Effects:
 
     async def _bury_one(self, topic: str, partition: int, letter: Message) -> None:
         for kept in _KEPT_BYTES:
-            message = _shortened(letter, kept)
+            message = shortened(letter, kept)
             try:
                 sent = await self._outlet.deliver(topic, partition, [message])
                 await sent
@@ -265,65 +266,13 @@ def _patiently(topic: str) -> AsyncRetrying:
     )
 
 
-def _log_dead(source: _Source, dead: Sequence[DeadLetter]) -> None:
-    """One line per kind of fault in a batch: a flood of bad events must not become one of lines."""
-    first: dict[tuple[str, str], DeadLetter] = {}
-    count: Counter[tuple[str, str]] = Counter()
-    for letter in dead:
-        first.setdefault((letter.operator, letter.code), letter)
-        count[(letter.operator, letter.code)] += 1
-    for kind, letter in first.items():
-        log.warning(
-            "dead_letters",
-            topic=source.partition[0],
-            partition=source.partition[1],
-            first_offset=source.records[letter.record].offset,
-            count=count[kind],
-            operator=letter.operator,
-            code=letter.code,
-            reason=letter.message,
-        )
-
-
 def _messages(produced: Produced, records: Sequence[Record]) -> list[Message]:
     """A message per row, with the trace headers of its input."""
     if not any(map(_headers, records)):
         return [*map(Message, produced.keys, produced.values)]
-    headers = [_traced(records[position]) for position in produced.records]
+    headers = [traced(records[position]) for position in produced.records]
     return [*map(Message, produced.keys, produced.values, headers)]
 
 
 def _same_keys(produced: Produced, records: Sequence[Record]) -> bool:
     return [*produced.keys] == [records[position].key for position in produced.records]
-
-
-def _traced(record: Record) -> Sequence[tuple[str, bytes]]:
-    if not record.headers:
-        return ()
-    kept = {
-        name: value
-        for name, value in record.headers
-        if name in _TRACE_HEADERS and value is not None and len(value) <= _TRACE_BYTES
-    }
-    return list(kept.items())
-
-
-def _letter(source: Partition, record: Record, dead: DeadLetter, now: bytes) -> Message:
-    headers = [
-        ("gress-error-code", dead.code.encode()),
-        ("gress-error-message", dead.message.encode(errors="backslashreplace")),
-        ("gress-source", f"{source[0]}-{source[1]}-{record.offset}".encode()),
-        ("gress-operator", dead.operator.encode()),
-        ("gress-time", now),
-        *_traced(record),
-    ]
-    return Message(record.key, record.value, headers)
-
-
-def _shortened(letter: Message, kept: int) -> Message:
-    """At most ``kept`` bytes of the value, and of the key."""
-    key, value, headers = letter.key, letter.value, letter.headers
-    if value is not None and len(value) > kept:
-        headers = [*headers, ("gress-truncated-from", str(len(value)).encode())]
-        value = value[:kept]
-    return Message(None if key is None else key[:kept], value, headers)
