@@ -177,6 +177,26 @@ def test_cost_grows_with_the_length_and_not_with_the_nesting(around: str) -> Non
     assert time.perf_counter() - began < 15  # to double with each level is minutes: 2 to the 25th
 
 
+@pytest.mark.parametrize("text", ["where(flag, a, name)", "coalesce(name, a) == other"])
+@pytest.mark.parametrize("rows", [0, 2])
+def test_text_and_numbers_are_not_mixed_in_one_value(text: str, rows: int) -> None:
+    columns = {
+        "a": np.array([1.0, 2.0])[:rows],
+        "flag": np.array([True, False])[:rows],
+        "name": np.array(["x", None], object)[:rows],
+        "other": np.array(["x", "y"], object)[:rows],
+    }
+    with pytest.raises(SchemaError, match="values of one type are needed"):
+        compile_expression(text).evaluate(columns)
+
+
+def test_what_json_holds_beside_text_is_not_put_in_order_with_text() -> None:
+    columns = {"details": np.array(["x", {"deep": 1}], object)}
+    assert compile_expression("details == 'x'").evaluate(columns).tolist() == [True, False]
+    with pytest.raises(SchemaError, match="text is needed"):
+        compile_expression("details < 'y'").evaluate(columns)
+
+
 def test_a_column_that_is_absent_or_unfit_is_named() -> None:
     with pytest.raises(SchemaError, match="'zz'"):
         compile_expression("zz + 1").evaluate(COLUMNS)

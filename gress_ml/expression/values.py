@@ -88,7 +88,10 @@ def compare(ufunc: Any, left: Any, right: Any) -> Any:
     rows = np.size(left) if isinstance(right, str) else np.size(right)
     pairs = zip(_text_list(left, rows), _text_list(right, rows), strict=True)
     holds = (a is not None and b is not None and compare_texts(a, b) for a, b in pairs)
-    return np.fromiter(holds, np.bool_, rows)
+    try:
+        return np.fromiter(holds, np.bool_, rows)
+    except TypeError:  # a column of JSON values
+        raise SchemaError("text is needed, the column holds other values as well") from None
 
 
 _TEXT_COMPARISONS: Mapping[Any, Callable[[str, str], bool]] = {
@@ -130,8 +133,11 @@ def first_present(left: Any, right: Any) -> Any:
 
 
 def chosen(condition: Any, yes: Any, no: Any) -> Any:
-    """Row by row one of two; a single value where all three are."""
-    return np.where(condition, _objects(yes), _objects(no))[()]
+    """Row by row one of two; a single value where all three are. Raises SchemaError."""
+    found = np.where(condition, _objects(yes), _objects(no))
+    if found.dtype == object and not (_is_text(yes) and _is_text(no)):
+        raise SchemaError("values of one type are needed, these are text and numbers")
+    return found[()]
 
 
 def _objects(value: Any) -> Any:

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    CoordinatorNotAvailableError,
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
@@ -236,6 +237,7 @@ async def connected(client: Mapping[str, Any], **settings: Any) -> AIOKafkaProdu
     producer = AIOKafkaProducer(**{**_SETTINGS, **settings, **client})
     # A batch that was never sent does not expire: the one behind it would overtake it.
     producer._message_accumulator._batch_ttl = math.inf
+    producer.client.coordinator_lookup = partial(_coordinator, producer.client.coordinator_lookup)
     try:
         await producer.start()
     except BaseException as error:
@@ -244,6 +246,18 @@ async def connected(client: Mapping[str, Any], **settings: Any) -> AIOKafkaProdu
             raise BrokerUnavailable(f"Kafka does not answer: {error}") from error
         raise
     return producer
+
+
+async def _coordinator(look_up: Callable[[int, str], Awaitable[int]], kind: int, name: str) -> int:
+    """Which broker coordinates. Raises CoordinatorNotAvailableError where it is to be asked again.
+
+    A connection that ends while it is asked, as a broker's death ends it, would end aiokafka's
+    sender for good (Sender._find_coordinator): the transaction would be lost with it.
+    """
+    try:
+        return await look_up(kind, name)
+    except KafkaConnectionError as error:
+        raise CoordinatorNotAvailableError(str(error)) from error
 
 
 async def send_batch(

@@ -52,6 +52,9 @@ class _Metadata:
     def __init__(self) -> None:
         self.topics: set[str] = set()
 
+    async def coordinator_lookup(self, kind: int, name: str) -> int:
+        raise NotImplementedError  # only transactions have a coordinator
+
     def add_topic(self, topic: str) -> None:
         self.topics.add(topic)
 

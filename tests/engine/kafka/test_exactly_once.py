@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.coordination import FindCoordinatorRequest
 from kit import (
     PASS,
     PATIENCE_S,
@@ -40,6 +43,12 @@ async def exact(bench_of: Callable[..., Bench]) -> Bench:
     return made
 
 
+async def shown(bench: Bench, topic: str) -> list[Any]:
+    """The committed records, when there are some: a commit is acknowledged before all see it."""
+    found: list[Any] = await until(lambda: bench.read(topic), what=f"records of {topic}")
+    return found
+
+
 async def test_every_record_is_decided_once_and_its_offset_committed(exact: Bench) -> None:
     async with exact.running():
         await exact.send(events(0, 1000))
@@ -54,7 +63,7 @@ async def test_dead_letters_are_of_the_same_transaction(exact: Bench) -> None:
         await exact.send([*events(0, 100), b"{", *events(100, 100)])
         await exact.decided(200)
         await exact.all_committed(201)
-    assert [record.value for record in await exact.read(exact.dead)] == [b"{"]
+    assert [record.value for record in await shown(exact, exact.dead)] == [b"{"]
 
 
 async def test_after_kill_9_under_load_nothing_is_lost_and_nothing_twice(exact: Bench) -> None:
@@ -178,7 +187,36 @@ async def test_a_topic_made_meanwhile_does_not_hold_up_what_goes_to_others(exact
     await outlet.commit(1)
     await outlet.close()
     await topics.stop()
-    assert [len(await exact.read(name)) for name in (exact.target, late)] == [1, 1]
+    for name in (exact.target, late):
+        assert len(await shown(exact, name)) == 1
+
+
+async def test_a_connection_that_ends_while_the_coordinator_is_asked_loses_no_transaction(
+    exact: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka's sender would end with "Unexpected error in sender routine"."""
+    client = KafkaSettings(bootstrap=exact.bootstrap).client
+    topics = OutputProducer(client, SystemClock())
+    await topics.start()
+    outlet = await TransactionalOutlets(client, exact.name, topics, SystemClock()).open(
+        (exact.source, 0)
+    )
+    send, cut = AIOKafkaClient.send, []
+
+    async def cut_once(self: AIOKafkaClient, node: int, request: Any, **more: Any) -> Any:
+        if isinstance(request, FindCoordinatorRequest) and not cut:
+            cut.append(request)
+            raise KafkaConnectionError("Connection closed")
+        return await send(self, node, request, **more)
+
+    monkeypatch.setattr(AIOKafkaClient, "send", cut_once)
+    await (await outlet.deliver(exact.target, 0, [Message(b"", b"kept")]))
+    await outlet.commit(1)  # asks for the group's coordinator, for the first time
+    assert cut
+    assert await exact.committed() == 1
+    assert [record.value for record in await shown(exact, exact.target)] == [b"kept"]
+    await outlet.close()
+    await topics.stop()
 
 
 async def test_a_message_that_the_broker_refuses_becomes_a_dead_letter(
@@ -195,7 +233,7 @@ async def test_a_message_that_the_broker_refuses_becomes_a_dead_letter(
         await bench.decided(1000)
         await bench.all_committed(1001)
     assert ids(await bench.decisions()) == [n for n in range(1001) if n != 500]
-    (letter,) = await bench.read(bench.dead)
+    (letter,) = await shown(bench, bench.dead)
     assert dict(letter.headers)["gress-error-code"] == b"output_too_large"
 
 
