@@ -85,14 +85,13 @@ class Engine:
         """Become the only one that writes for these. Raises BrokerUnavailable, KafkaError."""
         wanted = [p for p in partitions if p not in self._runners]
         await self._let_go(wanted)
-        opening = [self._shell.outlets.open(partition) for partition in wanted]
-        opened = await asyncio.gather(*opening, return_exceptions=True)
-        for partition, outlet in zip(wanted, opened, strict=True):
-            if not isinstance(outlet, BaseException):
-                self._outlets[partition] = outlet
-        for error in opened:
-            if isinstance(error, BaseException):
+        claimed = await asyncio.gather(*map(self._claim, wanted), return_exceptions=True)
+        for error in claimed:
+            if error is not None:
                 raise error
+
+    async def _claim(self, partition: Partition) -> None:
+        self._outlets[partition] = await self._shell.outlets.open(partition)
 
     async def assigned(self, partition: Partition, committed: int, beginning: int) -> int:
         """Open the partition with the newest state at or before ``committed``.

@@ -154,15 +154,19 @@ class Worker:
         return batch == set(self.engine.partitions)
 
     async def _until_stopped(self) -> None:
-        await self.app.start()
-        app_ended = asyncio.ensure_future(self.app.wait_until_stopped())
+        ended = asyncio.ensure_future(self._app_ended())
         told = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait([app_ended, told], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ended, told], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        await self.app.stop()
+        await ended
         if self._failure is None and self.app.crashed:
             self._failure = self.app.crash_reason or RuntimeError("the Faust app crashed")
-        for waiting in (app_ended, told):
-            waiting.cancel()
-        await self.app.stop()
+
+    async def _app_ended(self) -> None:
+        """Faust's start lasts until the first partitions are open; the stop ends it as well."""
+        await self.app.start()
+        await self.app.wait_until_stopped()
 
     async def _connect(self) -> bool:
         """Wait for Kafka, saying so; False when told to stop before it answered."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 import structlog
@@ -155,6 +155,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         bound_decompression()
         self._revocations = 0
+        self._opening: set[asyncio.Task[None]] = set()  # a revocation ends them
         self._commits: set[asyncio.Future[Any]] = set()
         self._fetching: asyncio.Future[Any] | None = None
         self._resets: dict[TP, int] = {}  # where partitions without a committed offset began
@@ -226,6 +227,9 @@ class Consumer(driver.Consumer):
         Called when the group is stable. A broker that is away for a while is waited for. Raises
         BrokerUnavailable, IllegalStateError when the next rebalance came in between.
         """
+        await self._until_revoked(self._seek_and_open())
+
+    async def _seek_and_open(self) -> None:
         try:
             async with asyncio.timeout(_SEEK_PATIENCE_S):
                 async for attempt in _patience():
@@ -240,7 +244,6 @@ class Consumer(driver.Consumer):
 
     async def _open(self, partitions: Sequence[TP]) -> None:
         client = self._thread._ensure_consumer()
-        revocations = self._revocations
         beginnings = await client.beginning_offsets([TopicPartition(*tp) for tp in partitions])
         await self.sink.claim(partitions)
         for tp in partitions:
@@ -250,13 +253,7 @@ class Consumer(driver.Consumer):
                 committed = self._resets.get(tp)
             if committed is None:  # a new group: where ``auto_offset_reset`` puts it
                 committed = self._resets[tp] = await client.position(partition)
-            gone = IllegalStateError(f"{tp} was revoked while it was opened")
-            if self._revocations != revocations:
-                raise gone
             start = await self.sink.assigned(tp, committed, beginnings[partition])
-            if self._revocations != revocations:
-                await self.sink.revoked([tp])  # it came after the others were closed
-                raise gone
             client.seek(partition, start)
             self._opened[tp] += 1
 
@@ -265,21 +262,40 @@ class Consumer(driver.Consumer):
 
         For one whose transaction was lost. Raises BrokerUnavailable.
         """
-        tp = TP(*partition)
         revocations = self._revocations
-        await self.sink.revoked([tp])
+        await self.sink.revoked([partition])
+        if self._revocations != revocations:
+            return
         try:
-            async for attempt in _patience():
-                with attempt:
-                    if self._revocations == revocations and tp in self.assignment():
-                        await self._open([tp])
+            await self._until_revoked(self._open_again(TP(*partition)))
         except IllegalStateError:
             log.debug("partition_went_away", partition=partition)
 
+    async def _open_again(self, tp: TP) -> None:
+        async for attempt in _patience():
+            with attempt:
+                await self._open([tp])
+
+    async def _until_revoked(self, opening: Coroutine[Any, Any, None]) -> None:
+        """Raises IllegalStateError when partitions are revoked meanwhile; it has ended then."""
+        task = asyncio.create_task(opening)
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not task.cancelled() or _told_to_stop():
+                raise
+            raise IllegalStateError("revoked while they were opened") from None
+
     async def let_go(self, partitions: Collection[TP]) -> None:
-        """Stop reading, drain, commit; what opens meanwhile is closed again."""
+        """Stop opening and reading, drain, commit."""
         self._revocations += 1
         self.stop_flow()
+        for opening in self._opening:
+            opening.cancel()
+        if self._opening:
+            await asyncio.wait({*self._opening})
         await self.sink.revoked([tp for tp in partitions if tp.topic in self.sink.topics])
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

@@ -241,6 +241,53 @@ async def test_a_worker_that_is_stopped_while_partitions_open_closes_them(bench:
     assert worker.engine._outlets == {}
 
 
+async def test_a_worker_that_is_stopped_before_its_first_partition_is_open_does_not_wait_for_it(
+    bench: Bench,
+) -> None:
+    """A broker or an object store that does not answer may hold it up for half a minute."""
+    worker = bench.worker()
+    claimed = asyncio.Event()
+
+    async def held(partitions: Collection[tuple[str, int]]) -> None:
+        claimed.set()
+        await asyncio.Event().wait()
+
+    worker.engine.claim = held  # type: ignore[method-assign]
+    running = asyncio.create_task(worker.run())
+    await asyncio.wait_for(claimed.wait(), PATIENCE_S)
+    worker.stop()
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert not worker.app.crashed
+    assert await bench.members() == 0
+
+
+async def test_a_partition_that_opens_anew_when_its_group_forms_anew_is_opened_once(
+    bench: Bench,
+) -> None:
+    """The one that was under way would take the place of the next, or keep what others have."""
+    worker = bench.worker()
+    assigned, held = worker.engine.assigned, asyncio.Event()
+
+    async def held_once(partition: tuple[str, int], committed: int, beginning: int) -> int:
+        if not held.is_set():
+            held.set()
+            await asyncio.Event().wait()  # an object store that does not answer
+        return await assigned(partition, committed, beginning)
+
+    async with run(worker):
+        worker.engine.assigned = held_once  # type: ignore[method-assign]
+        reopening = asyncio.create_task(worker._reopen((bench.source, 0)))
+        await asyncio.wait_for(held.wait(), PATIENCE_S)
+        async with run(bench.worker()) as other:
+            await asyncio.wait_for(reopening, PATIENCE_S)
+            await until(lambda: len(worker.engine.partitions) == 2, what="2 partitions")
+            await until(lambda: len(other.engine.partitions) == 2, what="2 partitions")
+            assert not {*worker.engine.partitions} & {*other.engine.partitions}
+            assert worker.engine._outlets == {}
+            await bench.send(events(0, 200))
+            assert ids(await bench.decided(200)) == list(range(200))
+
+
 async def test_only_the_health_page_listens_and_only_on_loopback(bench: Bench) -> None:
     worker = await bench.process().opened(4)
     listening = [
