@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -124,42 +125,138 @@ class Learner:
     def run(self, rows: Rows) -> Told:
         """Tell every row, then learn it with its mini-batch."""
         told = Told()
-        ask, sound, batch_size = self._ask, self._task.sound, self._pace.batch_size
-        answers, uses, waiting = told.answers, told.uses, self._waiting
-        scores = bool(self.scores.names)
-        columns = (rows.features, rows.labels, rows.held_out, rows.times_ms, rows.offsets)
-        for features, label, held, time_ms, offset in zip(*columns, strict=True):
-            if time_ms >= self._deadline:
-                self._update(offset, told)
-                ask = self._ask
-            try:
-                answer = ask(features)
-                if not sound(answer):
-                    told.fault("bad_prediction", "the learner told NaN or infinity")
-                    continue
-            except Exception as error:  # whatever river raises is about this row
-                told.fault("learner_failed", f"{type(error).__name__}: {error}")
-                continue
-            answers.append(answer)
-            if label is None:
-                uses.append(PREDICTED)
-                continue
-            if scores and (answer or answer == 0):  # an empty one knows nothing yet
-                unscored = self._unscored[held]
-                unscored[0].append(label)
-                unscored[1].append(answer)
-            if held or self.frozen:
-                uses.append(HOLDOUT if held else PREDICTED)
-                continue
-            uses.append(TRAINED)
-            if not waiting:
-                self._deadline = time_ms + self._pace.interval_ms
-            waiting.append((features, label))
-            if len(waiting) >= batch_size:
-                self._update(offset + 1, told)
-                ask = self._ask
+        features = iter(rows.features)
+        plain = self._plain(rows)
+        begin, count = 0, len(rows.labels)
+        while begin < count:
+            if rows.times_ms[begin] >= self._deadline:
+                self._update(rows.offsets[begin], told)
+            end = self._turn(rows, begin, plain)
+            self._tell(rows, islice(features, end - begin), begin, told, plain)
+            if len(self._waiting) >= self._pace.batch_size:
+                self._update(rows.offsets[end - 1] + 1, told)
+            begin = end
         self._score()
         return told
+
+    def _plain(self, rows: Rows) -> bool:
+        """Whether all rows are to be learned, and no mini-batch ends by its time: as nearly always.
+
+        Asked of all rows at once, so that they need not be looked at one by one.
+        """
+        if None in rows.labels or True in rows.held_out:
+            return False
+        first_end = min(self._deadline, min(rows.times_ms, default=inf) + self._pace.interval_ms)
+        return max(rows.times_ms, default=-inf) < first_end
+
+    def _turn(self, rows: Rows, begin: int, plain: bool) -> int:
+        """Where the rows end that the learner is asked about before it learns."""
+        count, room = len(rows.labels), self._pace.batch_size - len(self._waiting)
+        if plain:
+            return min(begin + room, count)
+        earliest = self._deadline
+        for place in range(begin, count):
+            time_ms = rows.times_ms[place]
+            if time_ms >= earliest:
+                return place
+            if rows.labels[place] is not None and not rows.held_out[place]:
+                if not self._waiting:  # the first that is learned sets it, whichever that will be
+                    earliest = min(earliest, time_ms + self._pace.interval_ms)
+                room -= 1
+                if not room:
+                    return place + 1
+        return count
+
+    def _tell(
+        self,
+        rows: Rows,
+        features: Iterable[Mapping[str, Any]],
+        begin: int,
+        told: Told,
+        plain: bool,
+    ) -> None:
+        """Ask about rows from ``begin`` on, and put those to be learned among the waiting."""
+        given = [*features]
+        answers, failed = self._asked(given)
+        span = slice(begin, begin + len(given))
+        if not plain or failed or self.frozen or not self._whole(answers):
+            self._take_each(rows, given, answers, failed, begin, told)
+            return
+        told.answers += answers
+        told.uses += [TRAINED] * len(given)
+        if self.scores.names:
+            unscored = self._unscored[False]
+            unscored[0].extend(rows.labels[span])
+            unscored[1].extend(answers)
+        if not self._waiting:
+            self._deadline = rows.times_ms[begin] + self._pace.interval_ms
+        self._waiting.extend(zip(given, rows.labels[span], strict=True))
+
+    def _asked(self, given: Sequence[Mapping[str, Any]]) -> tuple[list[Answer], dict[int, str]]:
+        """The answers, and the places of those that failed, with the reason."""
+        answers: list[Answer] = []
+        failed: dict[int, str] = {}
+        asking = map(self._ask, given)
+        while True:
+            try:
+                answers.extend(asking)
+            except Exception as error:  # whatever river raises is about this row; others follow
+                failed[len(answers)] = _told(error)
+                answers.append(None)
+            else:
+                return answers, failed
+
+    def _take_each(
+        self,
+        rows: Rows,
+        given: Sequence[Mapping[str, Any]],
+        answers: Sequence[Answer],
+        failed: Mapping[int, str],
+        begin: int,
+        told: Told,
+    ) -> None:
+        """As for all rows at once, where they are not alike."""
+        for place, (features, answer) in enumerate(zip(given, answers, strict=True)):
+            if place in failed:
+                told.fault("learner_failed", failed[place])
+                continue
+            if fault := self._fault(answer):
+                told.fault(*fault)
+                continue
+            row = begin + place
+            told.answers.append(answer)
+            told.uses.append(self._use(rows, row))
+            label = rows.labels[row]
+            if label is not None and self.scores.names and (answer or answer == 0):
+                unscored = self._unscored[rows.held_out[row]]  # an empty one knows nothing yet
+                unscored[0].append(label)
+                unscored[1].append(answer)
+            if told.uses[-1] is TRAINED:
+                if not self._waiting:
+                    self._deadline = rows.times_ms[row] + self._pace.interval_ms
+                self._waiting.append((features, label))
+
+    def _whole(self, answers: Sequence[Answer]) -> bool:
+        """Whether all are answers, and none is empty, which knows nothing yet."""
+        try:
+            return self._task.sound(answers) and all(answers)
+        except Exception:
+            return False
+
+    def _fault(self, answer: Answer) -> tuple[str, str] | None:
+        try:
+            if self._task.sound([answer]):
+                return None
+        except Exception as error:  # it is none
+            return "learner_failed", _told(error)
+        return "bad_prediction", "the learner told NaN or infinity"
+
+    def _use(self, rows: Rows, row: int) -> str:
+        if rows.labels[row] is None:
+            return PREDICTED
+        if rows.held_out[row]:
+            return HOLDOUT
+        return PREDICTED if self.frozen else TRAINED
 
     # --- learning ---------------------------------------------------------------------------------
 
@@ -174,7 +271,7 @@ class Learner:
             try:
                 learn(features, label)
             except Exception as error:
-                told.failures.append(f"{type(error).__name__}: {error}")
+                told.failures.append(_told(error))
         self.learned += len(self._waiting)
         told.updates += 1
         self._waiting.clear()
@@ -251,6 +348,10 @@ class Learner:
         self._waiting, self._deadline = state["waiting"], state["deadline"]
         self.learned, self.size, self.frozen = state["learned"], state["size"], state["frozen"]
         self._look_at, self._next_candidate = state["look_at"], state["next_candidate"]
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 _KEPT = {

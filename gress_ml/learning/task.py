@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
+from operator import gt
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,9 +31,8 @@ class Task(Protocol):
         """What to call for the answer to a row's features."""
         ...
 
-    @property
-    def sound(self) -> Callable[[Answer], bool]:
-        """What to call for whether an answer is finite."""
+    def sound(self, answers: Sequence[Answer]) -> bool:
+        """Whether all these answers are finite."""
         ...
 
     def guesses(self, answers: Sequence[Answer]) -> list[Any]:
@@ -61,20 +61,21 @@ class Classification:
             return ask
         return _Guess(estimator.predict_one)
 
-    @property
-    def sound(self) -> Callable[[Answer], bool]:
-        return _two_finite if len(self.classes) == 2 else _all_finite
+    def sound(self, answers: Sequence[Answer]) -> bool:
+        if len(self.classes) == 2:
+            return isfinite(sum(_shares(answers, True)))
+        return all(isfinite(sum(answer.values())) for answer in answers)
 
     def guesses(self, answers: Sequence[Answer]) -> list[Any]:
         if len(self.classes) == 2:  # at a tie the first class, as NumPy's argmax has it
-            return [answer.get(True, 0.0) > answer.get(False, 0.0) for answer in answers]
+            return [*map(gt, _shares(answers, True), _shares(answers, False))]
         labels = self.labels
         return [max(labels, key=lambda label: answer.get(label, 0.0)) for answer in answers]
 
     def matrix(self, answers: Sequence[Answer]) -> Float32:
         made = np.empty((len(answers), len(self.classes)), np.float32)
         for column, label in enumerate(self.labels):
-            made[:, column] = [answer.get(label, 0.0) for answer in answers]
+            made[:, column] = _shares(answers, label)
         unknown = [row for row, answer in enumerate(answers) if not answer]
         made[unknown] = np.nan
         return made
@@ -90,9 +91,8 @@ class Regression:
         ask: Callable[[Any], Answer] = estimator.predict_one
         return ask
 
-    @property
-    def sound(self) -> Callable[[Answer], bool]:
-        return isfinite
+    def sound(self, answers: Sequence[Answer]) -> bool:
+        return all(map(isfinite, answers))
 
     def guesses(self, answers: Sequence[Answer]) -> list[Any]:
         return [*answers]
@@ -102,13 +102,12 @@ class Regression:
             return np.array(answers, np.float64).astype(np.float32).reshape(len(answers), 1)
 
 
-def _two_finite(answer: Answer) -> bool:
-    share: float = answer.get(True, 0.0)
-    return -inf < share < inf  # NaN is between nothing
-
-
-def _all_finite(answer: Answer) -> bool:
-    return isfinite(sum(answer.values()))
+def _shares(answers: Sequence[Answer], label: Any) -> list[float]:
+    """The probability of one label in each answer; 0 where an answer does not name it."""
+    try:
+        return [answer[label] for answer in answers]  # as nearly all are: half the time
+    except KeyError:
+        return [answer.get(label, 0.0) for answer in answers]
 
 
 @dataclass(frozen=True, slots=True)

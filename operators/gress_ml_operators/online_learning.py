@@ -338,9 +338,10 @@ class OnlineLearning(Operator[OnlineLearningConfig]):
         known = ~np.isnan(answers).any(axis=1)
         top = np.where(known, answers.argmax(axis=1), -1)  # the last of the names is none
         confidence = answers[np.arange(len(top)), top].astype(np.float64)
-        shares = confidence.astype(object)
-        shares[~known] = None
-        metadata = self._metadata(shares.tolist())
+        shares: list[float | None] = confidence.tolist()
+        for row in np.flatnonzero(~known).tolist():
+            shares[row] = None
+        metadata = self._metadata(shares)
         return self._classes[top], metadata, answers, confidence, uses
 
     def _metadata(self, confidence: Sequence[float | None]) -> Array:

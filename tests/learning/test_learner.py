@@ -234,6 +234,40 @@ def test_a_row_that_river_fails_on_leaves_no_trace() -> None:
     assert first.snapshot() == second.snapshot()
 
 
+#: Of a row: its label, whether it is held out, its event time, and whether river fails on it.
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from([True, False, True, False, None]),
+        st.sampled_from([False, False, False, True]),
+        st.integers(0, 40),
+        st.sampled_from([False, False, False, True]),
+    ),
+    max_size=40,
+)
+
+
+@given(ROWS, st.integers(1, 6), st.sampled_from([5.0, 15.0, 1e9]))
+def test_rows_told_together_are_told_as_one_by_one(
+    given_rows: list[tuple[bool | None, bool, int, bool]], size: int, interval_ms: float
+) -> None:
+    """Also where times are out of order and rows fail, so that mini-batches end early or late."""
+    seen = Rows(
+        [{"a": "x" if bad else float(n % 7)} for n, (*_, bad) in enumerate(given_rows)],
+        [label for label, *_ in given_rows],
+        [held for _, held, *_ in given_rows],
+        [time for _, _, time, _ in given_rows],
+        [*range(len(given_rows))],
+    )
+    together, apart = (learner(pace=Pace(size, interval_ms)) for _ in range(2))
+    one_by_one = [apart.run(part) for part in parts(seen, [*range(1, len(given_rows))])]
+    whole = together.run(seen)
+    assert joined([whole]) == joined(one_by_one)
+    assert [row for row, *_ in whole.faults] == [
+        row for row, told in enumerate(one_by_one) if told.faults
+    ]
+    assert together.snapshot() == apart.snapshot()
+
+
 def test_an_answer_that_is_not_finite_is_a_fault_of_its_row() -> None:
     ours = learner({"linear_model.LinearRegression": None}, Regression(), Pace(1), metric_names=())
     seen = Rows([{"a": 1e200}, {"a": 1e200}], [1e200, 1.0], [False] * 2, [0, 0], [0, 1])
