@@ -30,10 +30,10 @@ def test_a_part_leaves_out_what_is_done() -> None:
     program = Program()
     first, second = (compile_expression(text, program) for text in ("x * y", "x * y + x"))
     done: set[int] = set()
-    values = program.values()
+    values = program.values(3)
     for one in (first, second):
         part = program.part([one.place], done)
-        part.run(COLUMNS, values)
+        part.run(COLUMNS, values, 3)
     assert (len(part.columns), len(part.operations)) == (0, 1)
     np.testing.assert_array_equal(values[second.place], COLUMNS["x"] * COLUMNS["y"] + COLUMNS["x"])
 
@@ -82,10 +82,51 @@ TEXTS = st.recursive(
 def test_values_are_the_same_alone_and_in_a_program(texts: list[str], data: st.DataObject) -> None:
     program = Program()
     expressions = [compile_expression(text, program) for text in texts]
-    values, done = program.values(), set[int]()
+    values, done = program.values(3), set[int]()
     with np.errstate(all="ignore"):
         for one in data.draw(st.permutations(expressions)):
-            program.part([one.place], done).run(COLUMNS, values)
+            program.part([one.place], done).run(COLUMNS, values, 3)
     for text, one in zip(texts, expressions, strict=True):
         alone = compile_expression(text).evaluate(COLUMNS)
         np.testing.assert_array_equal(np.broadcast_to(values[one.place], 3), alone)
+
+
+NUMBERS = st.one_of(
+    st.floats(width=64),
+    st.sampled_from([0.0, -0.0, math.inf, -math.inf, math.nan, 1e308, -1e308, 5e-324]),
+)
+CONDITIONS = st.builds(
+    "{} {} {}".format, TEXTS, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), TEXTS
+)
+OF_ROWS = st.one_of(
+    TEXTS,
+    st.builds("min({}, {})".format, TEXTS, TEXTS),
+    st.builds("where(({}) and not ({}), -({}), {})".format, CONDITIONS, CONDITIONS, TEXTS, TEXTS),
+    st.builds("where(({}) or flag, clip({}, -1, 2), x)".format, CONDITIONS, TEXTS),
+    st.builds("coalesce({}, whole, 1) % 3 + abs(whole) ** 2".format, TEXTS),
+    st.builds("where(isnan({}) or name in ('a', 'b'), whole in (1, 2), flag)".format, TEXTS),
+    st.builds("where(name == coalesce(name, 'b'), name, 'c')".format),
+)
+
+
+@given(OF_ROWS, st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=6))
+def test_one_row_gives_the_bits_that_it_gives_among_others(
+    text: str, rows: list[tuple[float, float]]
+) -> None:
+    """One row is computed on scalars."""
+    count = len(rows)
+    columns = {
+        "x": np.array([x for x, _ in rows]),
+        "y": np.array([y for _, y in rows]) * 0.5,
+        "whole": np.arange(count) - 1,
+        "flag": np.arange(count) % 2 == 0,
+        "name": np.array([["a", None, "c"][n % 3] for n in range(count)], object),
+    }
+    together = compile_expression(text).evaluate(columns)
+    for row in range(count):
+        alone = compile_expression(text).evaluate({k: c[row : row + 1] for k, c in columns.items()})
+        assert (alone.dtype, alone.shape) == (together.dtype, (1,))
+        if alone.dtype == object:
+            assert alone[0] == together[row]
+        elif not (np.isnan(alone[0]) and np.isnan(together[row])):
+            assert alone.tobytes() == together[row : row + 1].tobytes()

@@ -12,6 +12,7 @@ everything else is listed in ``ALLOWED``. Laws:
 
 from gress_ml.expression.compiler import ALLOWED, MAX_LENGTH
 from gress_ml.expression.expression import Expression, compile_expression
+from gress_ml.expression.one_row import number_of
 from gress_ml.expression.program import Part, Program
 from gress_ml.expression.values import missing_rows, numbers, one_per_row
 
@@ -23,6 +24,7 @@ __all__ = [
     "Program",
     "compile_expression",
     "missing_rows",
+    "number_of",
     "numbers",
     "one_per_row",
 ]

@@ -41,13 +41,13 @@ class Expression:
 
     def evaluate(self, columns: Mapping[str, Array]) -> Array:
         """The values, of shape (n,). Raises SchemaError for a column that is absent or unfit."""
-        values = self.program.values()
+        rows = len(next(iter(columns.values()))) if columns else 0
+        values = self.program.values(rows)
         try:
             with np.errstate(all="ignore"):
-                self._part.run(columns, values)
+                self._part.run(columns, values, rows)
         except KeyError as error:
             raise SchemaError(f"expression {self.text!r}: there is no column {error}") from None
-        rows = len(next(iter(columns.values()))) if columns else 0
         return one_per_row(values[self.place], rows)
 
     def mask(self, columns: Mapping[str, Array]) -> Mask:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gress_ml.batch import Array
+from gress_ml.expression.one_row import FUNCTIONS, value_of
 
 #: A function of values: columns of shape (n,), or single values of shape ().
 Function = Callable[..., Any]
@@ -23,12 +24,17 @@ class Part:
 
     columns: tuple[tuple[int, str], ...]  # place, and key of the column
     operations: tuple[Operation, ...]
+    of_one_row: tuple[Operation, ...]  # the same, on scalars
 
-    def run(self, columns: Mapping[str, Array], values: list[Any]) -> None:
-        """Put each value in its place; the caller keeps NumPy quiet. Raises KeyError."""
+    def run(self, columns: Mapping[str, Array], values: list[Any], rows: int) -> None:
+        """Put each value in its place; the caller keeps NumPy quiet. Raises KeyError.
+
+        ``values`` are those of the program for so many rows.
+        """
         for place, key in self.columns:
-            values[place] = columns[key]
-        for place, function, first, second, third in self.operations:
+            values[place] = value_of(columns[key]) if rows == 1 else columns[key]
+        operations = self.of_one_row if rows == 1 else self.operations
+        for place, function, first, second, third in operations:
             if second is None:
                 values[place] = function(values[first])
             elif third is None:
@@ -50,6 +56,7 @@ class Program:
         self._columns: dict[int, str] = {}
         self._operations: dict[int, tuple[Function, tuple[int, ...]]] = {}
         self._constants: list[Any] = []  # by place, None for all others
+        self._scalars: list[Any] = []  # the same, as scalars of NumPy
 
     def column(self, key: str) -> int:
         """The place of a column."""
@@ -85,15 +92,20 @@ class Program:
                 waiting.extend(self._operations.get(place, (None, ()))[1])
         done |= needed
         order = sorted(needed)  # an operation has a higher place than what it works on
-        columns, operations = self._columns, self._operations
+        columns = tuple((p, self._columns[p]) for p in order if p in self._columns)
+        wanted_operations = [(p, *self._operations[p]) for p in order if p in self._operations]
         return Part(
-            tuple((place, columns[place]) for place in order if place in columns),
-            tuple(_operation(place, *operations[place]) for place in order if place in operations),
+            columns,
+            tuple(_operation(p, function, inputs) for p, function, inputs in wanted_operations),
+            tuple(
+                _operation(p, FUNCTIONS.get(function, function), inputs)
+                for p, function, inputs in wanted_operations
+            ),
         )
 
-    def values(self) -> list[Any]:
-        """The values by place before any part has run: the constants."""
-        return self._constants.copy()
+    def values(self, rows: int) -> list[Any]:
+        """The values by place before any part has run on so many rows: the constants."""
+        return self._scalars.copy() if rows == 1 else self._constants.copy()
 
     def _is_constant(self, place: int) -> bool:
         return place not in self._columns and place not in self._operations
@@ -102,6 +114,7 @@ class Program:
         place = self._places.setdefault(meaning, len(self._constants))
         if place == len(self._constants):
             self._constants.append(value)
+            self._scalars.append(value[()] if isinstance(value, np.ndarray) else value)
         return place
 
 

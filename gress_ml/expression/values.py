@@ -15,13 +15,15 @@ from gress_ml.batch import Array
 from gress_ml.errors import SchemaError
 from gress_ml.schema import MISSING_TIME
 
-_FLOAT64 = np.dtype(np.float64)
+FLOAT64 = np.dtype(np.float64)
 
 
 def numbers(column: Any) -> Any:
     """A column as float64, NaN where it is missing. Raises SchemaError for text and vectors."""
-    if type(column) is np.ndarray and column.dtype is _FLOAT64 and column.ndim == 1:
+    if type(column) is np.ndarray and column.dtype is FLOAT64 and column.ndim == 1:
         return column  # as nearly all are
+    if type(column) is np.float64:
+        return column
     if isinstance(column, str):
         raise SchemaError("a number is needed, this is text")
     kind = column.dtype.kind

@@ -135,7 +135,7 @@ class FeatureSet:
         is changed; without one the batch stands alone. Raises SchemaError when a column is absent
         or holds the wrong type. Codes: ``missing_feature``, ``out_of_range``, ``unknown_category``.
         """
-        columns, values = batch.copied_columns(), self._plan.program.values()
+        columns, values = batch.copied_columns(), self._plan.program.values(len(batch))
         work = Work(batch, state or self.new_state(), columns, values)
         matrix = np.zeros((self._plan.rows, len(batch)))
         with np.errstate(all="ignore"):

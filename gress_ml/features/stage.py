@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gress_ml.expression import Part, numbers, one_per_row
+from gress_ml.expression import Part, number_of, numbers, one_per_row
 from gress_ml.features.encodings import Encode
 from gress_ml.features.spec import AnyFeature, Missing
 from gress_ml.features.values import LARGEST, ColumnNumbers, Float64, Load, Mask, Work
@@ -84,7 +84,7 @@ class Stage:
     def run(self, work: Work, matrix: Float64) -> None:
         """Fill this stage's rows of the matrix; the caller keeps NumPy quiet."""
         values = matrix[self._rows]
-        self._part.run(work.columns, work.values)
+        self._part.run(work.columns, work.values, len(work.batch))
         self._load(work, values.reshape(-1))
         for row, low, high in self._clips:
             np.minimum(np.maximum(values[row], low), high, out=values[row])
@@ -103,6 +103,9 @@ class Stage:
         """Copy all inputs at once, one behind the other."""
         columns, rows = work.columns, len(work.batch)
         inputs = [columns[load] if isinstance(load, str) else load(work) for load in self._loads]
+        if rows == 1:
+            flat[:] = [*map(number_of, inputs)]
+            return
         ready = [
             one if one.dtype is _FLOAT64 and one.ndim == 1 else one_per_row(numbers(one), rows)
             for one in inputs
