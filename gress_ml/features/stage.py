@@ -104,7 +104,7 @@ class Stage:
         columns, rows = work.columns, len(work.batch)
         inputs = [columns[load] if isinstance(load, str) else load(work) for load in self._loads]
         if rows == 1:
-            flat[:] = [*map(number_of, inputs)]
+            flat[:] = [one if type(one) is np.float64 else number_of(one) for one in inputs]
             return
         ready = [
             one if one.dtype is _FLOAT64 and one.ndim == 1 else one_per_row(numbers(one), rows)
