@@ -133,6 +133,17 @@ def test_other_bytes_than_utf8_are_refused(tmp_path: Path) -> None:
     assert [(f.line, f.message) for f in caught.value.findings] == [(2, "not valid UTF-8")]
 
 
+@pytest.mark.parametrize(
+    ("size", "fault"),
+    [(250_000, "unknown operator"), (250_001, "the file is larger than 250,000 bytes")],
+)
+def test_a_file_beyond_the_limit_is_not_looked_into(tmp_path: Path, size: int, fault: str) -> None:
+    """Twice as many bytes of short keys took ten seconds to refuse."""
+    (tmp_path / "t.yaml").write_text(VALID.ljust(size, "\n"))
+    with pytest.raises(ConfigError, match=fault):
+        load_topology(tmp_path / "t.yaml")
+
+
 @same_project
 @given(text=st.text(max_size=200))
 def test_any_text_gives_findings_and_never_another_error(check: Check, text: str) -> None:
