@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,9 @@ class Stage:
     def _load(self, work: Work, flat: Float64) -> None:
         """Copy all inputs at once, one behind the other."""
         columns, rows = work.columns, len(work.batch)
-        inputs = [columns[load] if isinstance(load, str) else load(work) for load in self._loads]
+        inputs: list[Any] = [
+            columns[load] if isinstance(load, str) else load(work) for load in self._loads
+        ]
         if rows == 1:
             flat[:] = [one if type(one) is np.float64 else number_of(one) for one in inputs]
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from gress_ml.inference.onnx import OnnxGraph
 from gress_ml.inference.scaler import Scaler
 from gress_ml.inference.sessions import CUDA
 from gress_ml.inference.single import OneGraph, answer_of
-from gress_ml.inference.stable import BLOCKS, GPU_BLOCKS, sample, stable
+from gress_ml.inference.stable import sample, stable
 from gress_ml.inference.tflite import TfliteGraph
 
 if TYPE_CHECKING:  # river takes more than a second to import
@@ -115,17 +114,18 @@ def _weights(bundle: Bundle) -> Weights:
 def _one(
     path: Path, classes: tuple[str, ...], options: Options, *, accepts_missing: bool = False
 ) -> OneGraph:
-    graph, blocks = _graph(path, options)
+    graph, on_gpu = _graph(path, options)
     graph = graph.only(options.output or answer_of(graph.outputs, classes, str(path)))
-    return OneGraph(stable(graph, str(path), blocks), classes, accepts_missing=accepts_missing)
+    graph = stable(graph, str(path), on_gpu=on_gpu)
+    return OneGraph(graph, classes, accepts_missing=accepts_missing)
 
 
-def _graph(path: Path, options: Options) -> tuple[Graph, Sequence[int]]:
-    """The graph, and the blocks to run it in should its answers depend on the batch size."""
+def _graph(path: Path, options: Options) -> tuple[Graph, bool]:
+    """The graph, and whether it runs on a GPU."""
     if path.suffix == ".tflite":
-        return TfliteGraph(path), BLOCKS
+        return TfliteGraph(path), False
     graph = OnnxGraph(path, options.gpu)
-    return graph, GPU_BLOCKS if graph.provider == CUDA else BLOCKS
+    return graph, graph.provider == CUDA
 
 
 def _require_scaler(path: Path, scaler: Scaler, network: OneGraph) -> None:

@@ -3,7 +3,8 @@
 ONNX Runtime and LiteRT with XNNPACK give a row the same bits in every batch (measured with dense,
 convolutional, quantised and tree graphs). LiteRT without XNNPACK, and cuDNN's convolutions on GPUs
 (measured on an H100), use other kernels for other sizes and differ in the last bits: enough to flip
-a decision at a tie. Such a graph runs in blocks of one fixed size.
+a decision at a tie. Such a graph runs in blocks of one fixed size, and so does each on a GPU, where
+no trial of some sizes tells what the libraries choose for the others.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gress_ml.inference.graph import Array, Graph, Tensor
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 13, 16, 31, 64, 100)
 BLOCKS = (32, 16, 8, 4)
-#: On a GPU a call costs its launch: 256 rows take as long as one.
+#: On a GPU a call costs its launch: 256 rows hardly take longer than one.
 GPU_BLOCKS = (256, *BLOCKS)
 #: Rounding differs far less than this; more means that rows look at each other, or at dice.
 ROUNDING = 1e-3
@@ -49,19 +50,17 @@ class FixedBlocks:
         return self._graph.run(*(array[index] for array in arrays))
 
 
-def stable(graph: Graph, name: str, blocks: Sequence[int] = BLOCKS) -> Graph:
-    """The graph, or the graph in fixed blocks where its answers depend on the batch size.
-
-    Of the sizes of blocks the first is taken that serves.
+def stable(graph: Graph, name: str, *, on_gpu: bool = False) -> Graph:
+    """The graph, or the graph in fixed blocks where its answers may depend on the batch size.
 
     Raises ModelCorrupt when rows depend on each other, or on chance: no cut would mend that.
     """
     rows = sample(graph.inputs)
     alone = _one_by_one(graph, rows, name)
     _require_rows_apart(graph, rows, alone, name)
-    if all(_equal(_head(alone, n), graph.run(*_head(rows, n))) for n in SIZES):
+    if not on_gpu and all(_equal(_head(alone, n), graph.run(*_head(rows, n))) for n in SIZES):
         return graph
-    for size in blocks:
+    for size in GPU_BLOCKS if on_gpu else BLOCKS:
         mended = FixedBlocks(graph, size)
         if _same_at_every_place(mended, sample(graph.inputs, max(size, len(rows[0])))):
             return mended

@@ -14,7 +14,7 @@ from gress_ml.inference import Options, load_predictor
 from gress_ml.inference.gpu import Gpu
 from gress_ml.inference.onnx import OnnxGraph
 from gress_ml.inference.sessions import CPU, CUDA
-from gress_ml.inference.stable import GPU_BLOCKS, FixedBlocks, stable
+from gress_ml.inference.stable import FixedBlocks, stable
 from gress_ml.registry import ModelFile, Registry
 
 DATA = Path(__file__).parent.parent / "data"
@@ -43,21 +43,23 @@ def test_answers_are_those_of_the_cpu_but_for_float32_rounding(name: str, rows: 
     np.testing.assert_allclose(answer, on_cpu, atol=2e-6)
 
 
-def test_answers_do_not_depend_on_the_cut_or_the_session(rows: Float32) -> None:
-    path = GRAPHS / "convolution.onnx"
-    first, second = (stable(OnnxGraph(path, Gpu()), "net", GPU_BLOCKS) for _ in range(2))
+@pytest.mark.parametrize("name", ["dense.onnx", "convolution.onnx"])
+def test_answers_do_not_depend_on_the_cut_or_the_session(
+    name: str, there: bool, rows: Float32
+) -> None:
+    first, second = (stable(OnnxGraph(GRAPHS / name, Gpu()), name, on_gpu=there) for _ in range(2))
     (whole,) = first.run(rows)
     for size in (1, 2, 5, 31, 64, 255, 256, 257):
         parts = [second.run(rows[at : at + size])[0] for at in range(0, len(rows), size)]
         assert np.array_equal(np.concatenate(parts), whole), size
 
 
-def test_blocks_on_a_gpu_are_of_256_rows(there: bool) -> None:
-    """A call costs its launch there, so a block of 32 rows would waste seven calls of eight."""
-    graph = stable(OnnxGraph(GRAPHS / "convolution.onnx", Gpu()), "net", GPU_BLOCKS)
-    if isinstance(graph, FixedBlocks):
-        assert there
-        assert graph.rows == 256
+def test_on_a_gpu_graphs_run_in_blocks_of_256_rows(rows: Float32) -> None:
+    """A call costs its launch there: blocks of 32 rows would be eight calls in the place of one."""
+    graph = stable(OnnxGraph(GRAPHS / "convolution.onnx", Gpu()), "net", on_gpu=True)
+    assert isinstance(graph, FixedBlocks)
+    assert graph.rows == 256
+    assert np.array_equal(graph.run(rows)[0][:3], graph.run(rows[:3])[0])
 
 
 def test_a_predictor_of_a_bundle_runs_there(there: bool, rows: Float32, tmp_path: Path) -> None:
