@@ -32,11 +32,11 @@ def without_history(batches: Batches) -> Batches:
     return [[_bare(record) for record in batch] for batch in batches]
 
 
-def looking_up(plans: Sequence[Plan], redis: str) -> Callable[[Batches], Mapping[str, float]]:
+def looking_up(plan: Plan, redis: str) -> Callable[[Batches], Mapping[str, float]]:
     """CPU time of the event loop's thread in µs per event, the client of Redis in it.
 
-    Each plan decides a partition, all at once as in a worker: while one waits for Redis the others
-    go on. What Redis itself takes is not in it: it has a core of its own.
+    What Redis itself takes is not in it: it has a core of its own, and meanwhile the worker decides
+    other partitions.
     """
     calls = Calls(SystemClock(), PrometheusMetrics(), cores=1)
     filled = False
@@ -48,18 +48,14 @@ def looking_up(plans: Sequence[Plan], redis: str) -> Callable[[Batches], Mapping
         async def fetch(lookups: Sequence[Lookup]) -> list[Float32]:
             return [await store.fetch(one.table, one.fields, one.keys) for one in lookups]
 
-        async def work_off(plan: Plan, batches: Batches) -> None:
-            for batch in batches:
-                await drive(plan.run(TRANSFERS, 0, batch), calls.run, fetch)
-
         try:
             if not filled:
                 await _fill(store, batches)
                 filled = True
-            parts = [batches[number :: len(plans)] for number in range(len(plans))]
-            await asyncio.gather(*map(work_off, plans, parts))  # connect
+            await drive(plan.run(TRANSFERS, 0, batches[0]), calls.run, fetch)  # connect
             started = time.thread_time()
-            await asyncio.gather(*map(work_off, plans, parts))
+            for batch in batches:
+                await drive(plan.run(TRANSFERS, 0, batch), calls.run, fetch)
             return time.thread_time() - started
         finally:
             await store.close()
