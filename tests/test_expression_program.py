@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gress_ml.expression import Program, compile_expression
@@ -109,6 +109,8 @@ OF_ROWS = st.one_of(
 )
 
 
+@example("min(x, y)", [(0.0, -0.0), (-0.0, 0.0)])
+@example("max(y, x)", [(0.0, -0.0), (-0.0, 0.0)])
 @given(OF_ROWS, st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=6))
 def test_one_row_gives_the_bits_that_it_gives_among_others(
     text: str, rows: list[tuple[float, float]]

@@ -30,11 +30,19 @@ def value_of(column: Array) -> Any:
 
 
 def _larger(left: Any, right: Any) -> Any:
-    return left if left >= right or left != left else right  # NaN is handed on, as NumPy does
+    if left > right or left != left:  # NaN is handed on, as NumPy does
+        return left
+    if right > left or right != right:
+        return right
+    return np.maximum(left, right)  # of two zeros the processor decides which sign comes out
 
 
 def _smaller(left: Any, right: Any) -> Any:
-    return left if left <= right or left != left else right
+    if left < right or left != left:
+        return left
+    if right < left or right != right:
+        return right
+    return np.minimum(left, right)
 
 
 def _chosen(condition: Any, yes: Any, no: Any) -> Any:
