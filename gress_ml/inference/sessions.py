@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
+import structlog
 
 from gress_ml.errors import ModelCorrupt
 from gress_ml.inference.gpu import Gpu
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 _ERRORS_ONLY = 3
 #: Answers must not depend on the clock or the machine: by default convolutions are chosen by trial
 #: and float32 products are rounded to TF32's ten bits. See "Configuration Options" of
@@ -39,13 +39,13 @@ def sessions_on(path: Path, gpu: Gpu | None) -> list[Any]:
     found, why = _on_cuda(path, devices)
     if not found:
         session = _on_cpu(path)  # before the warning: the file may be what is wrong
-        _log.warning("enable_gpu is set and %s is running on the CPU: %s", path, why)
+        log.warning("gpu_not_used", path=str(path), reason=why)
         return [session]
     on_cuda, nodes = _placed(found[0])
     if not on_cuda:  # tree ensembles, for example: CUDA would only copy their inputs
-        _log.info("%s runs on the CPU: none of its %d nodes has a CUDA kernel", path, nodes)
+        log.info("graph_stays_on_cpu", path=str(path), nodes=nodes, reason="no CUDA kernels")
         return [_on_cpu(path)]
-    _log.info("%s runs on the CUDA devices %s: %d of %d nodes", path, devices, on_cuda, nodes)
+    log.info("graph_on_gpu", path=str(path), devices=devices, nodes=nodes, on_gpu=on_cuda)
     return found
 
 
@@ -62,7 +62,7 @@ def load_cuda() -> None:
     with contextlib.redirect_stdout(said):  # it prints what it does not find
         ort.preload_dlls()
     for line in said.getvalue().splitlines():
-        _log.warning("CUDA: %s", line)
+        log.warning("cuda_libraries", said=line)
 
 
 def _on_cpu(path: Path) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from structlog.testing import capture_logs
 
 from gress_ml.errors import ModelCorrupt
 from gress_ml.inference import Options, load_predictor
@@ -79,31 +79,32 @@ def test_devices_take_turns(rows: Float32) -> None:
 
 @pytest.mark.parametrize("devices", [(99,), (0, 99)])
 def test_a_device_that_is_not_there_is_said_and_not_exchanged_for_another(
-    devices: tuple[int, ...], there: bool, caplog: pytest.LogCaptureFixture
+    devices: tuple[int, ...], there: bool
 ) -> None:
-    graph = OnnxGraph(GRAPHS / "dense.onnx", Gpu(devices))
+    with capture_logs() as lines:
+        graph = OnnxGraph(GRAPHS / "dense.onnx", Gpu(devices))
     assert graph.provider == CPU
-    warnings = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
-    assert "is running on the CPU" in warnings[-1]
-    assert ("device 99" in warnings[-1]) is there
+    assert (lines[-1]["event"], lines[-1]["log_level"]) == ("gpu_not_used", "warning")
+    assert ("device 99" in lines[-1]["reason"]) is there
 
 
-def test_where_a_graph_runs_is_said(there: bool, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    OnnxGraph(GRAPHS / "dense.onnx")
-    assert not caplog.records
-    OnnxGraph(GRAPHS / "dense.onnx", Gpu())
-    said = caplog.records[-1]
-    assert ("runs on the CUDA devices [0]: 9 of 9 nodes" in said.getMessage()) is there
-    assert said.levelno == (logging.INFO if there else logging.WARNING)
+def test_where_a_graph_runs_is_said(there: bool) -> None:
+    path = GRAPHS / "dense.onnx"
+    with capture_logs() as lines:
+        OnnxGraph(path)
+        assert not lines
+        OnnxGraph(path, Gpu())
+    said = {"path": str(path), "devices": [0], "nodes": 9, "on_gpu": 9}
+    if there:
+        assert lines[-1] == {"event": "graph_on_gpu", "log_level": "info", **said}
+    else:
+        assert (lines[-1]["event"], lines[-1]["path"]) == ("gpu_not_used", str(path))
 
 
-def test_trees_have_no_cuda_kernel_and_run_on_the_cpu(
-    there: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    assert OnnxGraph(TREES, Gpu()).provider == CPU
-    assert ("none of its 1 nodes has a CUDA kernel" in caplog.text) is there
+def test_trees_have_no_cuda_kernel_and_run_on_the_cpu(there: bool) -> None:
+    with capture_logs() as lines:
+        assert OnnxGraph(TREES, Gpu()).provider == CPU
+    assert lines[-1]["event"] == ("graph_stays_on_cpu" if there else "gpu_not_used")
 
 
 def test_a_damaged_file_is_not_taken_for_a_missing_device(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from gress_ml.bundle import Bundle
 from gress_ml.errors import ModelCorrupt, ModelError
@@ -226,13 +227,12 @@ def test_the_output_to_read_must_be_clear(bundle: Find) -> None:
         load_predictor(bundle("tiny-inputs"), Options(output="x"))
 
 
-def test_a_gpu_that_is_not_there_falls_back_to_the_cpu(
-    bundle: Find, rows: Float32, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_gpu_that_is_not_there_falls_back_to_the_cpu(bundle: Find, rows: Float32) -> None:
     on_cpu = load_predictor(bundle("tiny-trees")).predict(rows)
-    answer = load_predictor(bundle("tiny-trees"), Options(gpu=Gpu((0, 1)))).predict(rows)
+    with capture_logs() as lines:
+        answer = load_predictor(bundle("tiny-trees"), Options(gpu=Gpu((0, 1)))).predict(rows)
     np.testing.assert_allclose(answer, on_cpu, atol=1e-5)
-    assert "running on the CPU" in caplog.text
+    assert "gpu_not_used" in [line["event"] for line in lines]
 
 
 # --- bundles whose parts do not fit ---------------------------------------------------------------
