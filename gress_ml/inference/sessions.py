@@ -86,7 +86,7 @@ def _on_cuda(path: Path, devices: Sequence[int]) -> tuple[list[Any], str]:
     found = []
     for device in devices:
         providers = [(CUDA, {"device_id": str(device), **_EXACT}), CPU]
-        try:  # without its own fallback, which prints, and may take another device
+        try:  # without its own fallback, which prints and says nothing to the log
             found.append(
                 ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
             )
