@@ -1,9 +1,8 @@
 """``python -m benchmarks.gpu``: the step ``inference`` on a GPU, beside the CPU, by rows per batch.
 
 A dense network of 2.1 million weights, and a convolution of 12,000; trees have no CUDA kernels in
-ONNX Runtime.
-Where there is no CUDA it says so and measures the CPU alone. Times are those of ``process``, with
-the copies to the device and back; the CPU has one thread, as in a worker.
+ONNX Runtime. Where there is no CUDA it says so and measures the CPU alone. Times are those of
+``process``, with the copies to the device and back; the CPU has one thread, as in a worker.
 """
 
 from __future__ import annotations

@@ -159,11 +159,11 @@ class Worker:
         await asyncio.wait([ended, told], return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
         await self.app.stop()
-        done, late = await asyncio.wait([ended], timeout=DRAIN_S)
-        for start in late:  # it waits for a broker that is away
-            start.cancel()
-        for end in done:
-            end.result()
+        await asyncio.wait([ended], timeout=DRAIN_S)
+        if ended.done():
+            ended.result()
+        else:
+            ended.cancel()  # its start waits for a broker that is away
         if self._failure is None and self.app.crashed:
             self._failure = self.app.crash_reason or RuntimeError("the Faust app crashed")
 

@@ -92,15 +92,12 @@ class Program:
                 waiting.extend(self._operations.get(place, (None, ()))[1])
         done |= needed
         order = sorted(needed)  # an operation has a higher place than what it works on
-        columns = tuple((p, self._columns[p]) for p in order if p in self._columns)
-        wanted_operations = [(p, *self._operations[p]) for p in order if p in self._operations]
+        known = self._operations
+        operations = tuple(_operation(p, *known[p]) for p in order if p in known)
         return Part(
-            columns,
-            tuple(_operation(p, function, inputs) for p, function, inputs in wanted_operations),
-            tuple(
-                _operation(p, FUNCTIONS.get(function, function), inputs)
-                for p, function, inputs in wanted_operations
-            ),
+            tuple((p, self._columns[p]) for p in order if p in self._columns),
+            operations,
+            tuple((p, FUNCTIONS.get(f, f), a, b, c) for p, f, a, b, c in operations),
         )
 
     def values(self, rows: int) -> list[Any]:

@@ -56,7 +56,7 @@ def provider_of(session: Any) -> str:
 
 
 @functools.cache
-def load_cuda() -> None:
+def _load_cuda() -> None:
     """Load CUDA's libraries from NVIDIA's wheels, where ONNX Runtime does not look by itself."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):  # it prints what it does not find
@@ -79,7 +79,7 @@ def _on_cuda(path: Path, devices: Sequence[int]) -> tuple[list[Any], str]:
     """A session on each device; or none, and why."""
     if CUDA not in ort.get_available_providers():
         return [], "this ONNX Runtime has no CUDA, see docs/gpu.md"
-    load_cuda()
+    _load_cuda()
     options = _options()
     options.use_deterministic_compute = True
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -41,6 +41,16 @@ async def exact(bench_of: Callable[..., Bench]) -> Bench:
     made = bench_of(text=PASS, values={"guarantee": "exactly_once"})
     await made.make_topics()
     return made
+
+
+@pytest.fixture
+async def outlets(exact: Bench) -> AsyncIterator[TransactionalOutlets]:
+    """Outlets of its group, without a worker."""
+    client = KafkaSettings(bootstrap=exact.bootstrap).client
+    topics = OutputProducer(client, SystemClock())
+    await topics.start()
+    yield TransactionalOutlets(client, exact.name, topics, SystemClock())
+    await topics.stop()
 
 
 async def shown(bench: Bench, topic: str) -> list[Any]:
@@ -155,11 +165,9 @@ async def test_a_partition_that_was_fenced_off_is_opened_again(exact: Bench) -> 
     assert_order_kept(found)
 
 
-async def test_the_new_owner_reads_the_offset_after_its_predecessor_is_out(exact: Bench) -> None:
-    client = KafkaSettings(bootstrap=exact.bootstrap).client
-    topics = OutputProducer(client, SystemClock())
-    await topics.start()
-    outlets = TransactionalOutlets(client, exact.name, topics, SystemClock())
+async def test_the_new_owner_reads_the_offset_after_its_predecessor_is_out(
+    exact: Bench, outlets: TransactionalOutlets
+) -> None:
     partition = (exact.source, 0)
     old = await outlets.open(partition)
     new = await outlets.open(partition)
@@ -169,16 +177,12 @@ async def test_the_new_owner_reads_the_offset_after_its_predecessor_is_out(exact
     assert await exact.committed() == 20
     for outlet in (old, new):
         await outlet.close()
-    await topics.stop()
 
 
-async def test_a_topic_made_meanwhile_does_not_hold_up_what_goes_to_others(exact: Bench) -> None:
-    client = KafkaSettings(bootstrap=exact.bootstrap).client
-    topics = OutputProducer(client, SystemClock())
-    await topics.start()
-    outlet = await TransactionalOutlets(client, exact.name, topics, SystemClock()).open(
-        (exact.source, 0)
-    )
+async def test_a_topic_made_meanwhile_does_not_hold_up_what_goes_to_others(
+    exact: Bench, outlets: TransactionalOutlets
+) -> None:
+    outlet = await outlets.open((exact.source, 0))
     late = f"{exact.name}-late"
     await exact.make_topics(late)
     sent = [await outlet.deliver(name, 0, [Message(b"", b"")]) for name in (exact.target, late)]
@@ -186,21 +190,15 @@ async def test_a_topic_made_meanwhile_does_not_hold_up_what_goes_to_others(exact
     assert len(done) == 2
     await outlet.commit(1)
     await outlet.close()
-    await topics.stop()
     for name in (exact.target, late):
         assert len(await shown(exact, name)) == 1
 
 
 async def test_a_connection_that_ends_while_the_coordinator_is_asked_loses_no_transaction(
-    exact: Bench, monkeypatch: pytest.MonkeyPatch
+    exact: Bench, outlets: TransactionalOutlets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """aiokafka's sender would end with "Unexpected error in sender routine"."""
-    client = KafkaSettings(bootstrap=exact.bootstrap).client
-    topics = OutputProducer(client, SystemClock())
-    await topics.start()
-    outlet = await TransactionalOutlets(client, exact.name, topics, SystemClock()).open(
-        (exact.source, 0)
-    )
+    outlet = await outlets.open((exact.source, 0))
     send, cut = AIOKafkaClient.send, []
 
     async def cut_once(self: AIOKafkaClient, node: int, request: Any, **more: Any) -> Any:
@@ -216,7 +214,6 @@ async def test_a_connection_that_ends_while_the_coordinator_is_asked_loses_no_tr
     assert await exact.committed() == 1
     assert [record.value for record in await shown(exact, exact.target)] == [b"kept"]
     await outlet.close()
-    await topics.stop()
 
 
 async def test_a_message_that_the_broker_refuses_becomes_a_dead_letter(
