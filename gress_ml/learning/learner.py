@@ -26,9 +26,10 @@ from gress_ml.learning.task import Answer, Task
 
 #: River is before its 1.0: what its objects hold may change with the second number.
 RIVER = ".".join(river_version.split(".")[:2])
-#: Rows between two looks at the learner's size, at least. More where it is large: to measure it is
-#: to save it, which then costs a share of the learning that does not grow.
-_LOOK_EVERY, _BYTES_PER_ROW = 1000, 64
+#: Rows between two looks at the learner's size, at least, and at most while it is small. More where
+#: it is large: to measure it is to save it, which then costs a share of the learning that does not
+#: grow.
+_LOOK_EVERY, _LOOK_WITHIN, _BYTES_PER_ROW = 1000, 10_000, 64
 
 Fault = tuple[int, str, str]  # row, code, message
 
@@ -283,14 +284,21 @@ class Learner:
 
     def _look(self) -> None:
         """Measure the learner, and hold it to its limit."""
-        self.size = len(save(self._estimator))
-        self._look_at = self.learned + max(_LOOK_EVERY, self.size // _BYTES_PER_ROW)
+        before, self.size = self.size, len(save(self._estimator))
+        self._look_at = self.learned + self._rows_to_next_look(self.size - before)
         if self.size <= self._pace.size_limit:
             return
         if self._pace.at_limit is AtLimit.FREEZE:
             self.frozen = True
         else:
             self._hold(self._build())
+
+    def _rows_to_next_look(self, grown: int) -> int:
+        """Rows by which half of the room to the limit is used, were each look's growth that of
+        ``_LOOK_EVERY`` rows, which is the least: so no earlier half is missed."""
+        room = self._pace.size_limit - self.size
+        half = room // 2 * _LOOK_EVERY // max(grown, 1)
+        return max(min(half, _LOOK_WITHIN), _LOOK_EVERY, self.size // _BYTES_PER_ROW)
 
     def _offer(self, gate: Gate, end: int, told: Told) -> None:
         while self._next_candidate <= self.learned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -36,7 +37,9 @@ class Features:
         self._omit = missing == "omit"
         vector = columns[0].features if columns[0].type is ColumnType.VECTOR else None
         self._vector = columns[0].type is ColumnType.VECTOR
-        self.names: tuple[str, ...] = vector.names if vector else tuple(self._columns)
+        names = vector.names if vector else self._columns
+        #: Those of a restored learner are the same objects: texts are found by identity first.
+        self.names: tuple[str, ...] = tuple(map(sys.intern, names))
         self.fingerprint = vector.fingerprint if vector else ""
         #: Type of each column; one of a vector.
         self.types = tuple(column.type for column in columns)

@@ -26,6 +26,7 @@ from river.utils import VectorDict
 
 from gress_ml.errors import SnapshotError
 from gress_ml.learning.allowed import class_name, class_of, function_name, function_of
+from gress_ml.learning.attributes import attributes_of, is_plain, set_attributes
 
 FORMAT = 1
 
@@ -133,19 +134,20 @@ class _Writer:
 
     def _object(self, found: Any) -> Node:
         """Any other object of river: class, arguments of ``__new__``, state and items."""
-        name = class_name(type(found))
+        kind: type = type(found)
+        name = class_name(kind)
+        if is_plain(kind):
+            return ["object", name, [], *self._state(attributes_of(found))]
         try:
-            make, (kind, *arguments), *rest = found.__reduce_ex__(4)
+            make, (owner, *arguments), *rest = found.__reduce_ex__(4)
         except Exception as error:  # a class that refuses to be saved
-            raise SnapshotError(f"{type(found).__name__}: {error}") from error
+            raise SnapshotError(f"{kind.__name__}: {error}") from error
         state, items, pairs = (*rest, None, None, None)[:3]
-        if make is not copyreg.__newobj__ or kind is not type(found):  # type: ignore[attr-defined]
-            raise SnapshotError(f"{type(found).__name__} says how it is made in a way of its own")
+        if make is not copyreg.__newobj__ or owner is not kind:  # type: ignore[attr-defined]
+            raise SnapshotError(f"{kind.__name__} says how it is made in a way of its own")
         node = ["object", name, self._values(arguments), *self._state(state)]
         if items is not None or pairs is not None:
             node += [self._values(items or ()), self._pairs(pairs or ())]
-        if isinstance(own := getattr(found, "__dict__", None), dict):
-            _give(found, own)
         return node
 
     def _state(self, state: Any) -> list[Any]:
@@ -158,7 +160,7 @@ class _Writer:
             case _:
                 return [self._value(state, ".state"), None]
         kept = _without_dice(dict(_own(attributes)))
-        return [self._attributes(kept.items()), self._attributes(slots.items())]
+        return [self._attributes(sorted(kept.items())), self._attributes(slots.items())]
 
     # one writer per plain type
 
@@ -342,7 +344,11 @@ class _Reader:
         return [self._value(value) for value in values]
 
     def _pairs(self, pairs: Iterable[Iterable[Value]]) -> list[tuple[Any, Any]]:
-        return [(self._value(key), self._value(value)) for key, value in pairs]
+        return [(self._key(key), self._value(value)) for key, value in pairs]
+
+    def _key(self, value: Value) -> Any:
+        """Texts as those of feature names and of code are, so that they are found by identity."""
+        return sys.intern(value) if type(value) is str else self._value(value)
 
     def _make(self, number: int) -> Any:
         found = self._made[number]
@@ -498,18 +504,7 @@ class _Reader:
         attributes = {sys.intern(name): self._value(value) for name, value in state}
         if any(name.startswith("__") for name in attributes):
             raise SnapshotError(f"an attribute of {type(made).__name__} that Python keeps")
-        if attributes:
-            _give(made, vars(made) | attributes)
-
-
-def _give(found: object, attributes: Mapping[str, Any]) -> None:
-    """Let an object have these attributes in a dictionary of its own.
-
-    CPython 3.11 keeps attributes without a dictionary until somebody asks for it, as saving does.
-    From then on it looks each up more slowly, which costs a learner a tenth of its time, unless the
-    dictionary is replaced by a plain one.
-    """
-    object.__setattr__(found, "__dict__", dict(attributes))
+        set_attributes(made, attributes)
 
 
 def _makers(kind: str) -> Callable[..., Any]:

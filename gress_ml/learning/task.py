@@ -76,8 +76,8 @@ class Classification:
         made = np.empty((len(answers), len(self.classes)), np.float32)
         for column, label in enumerate(self.labels):
             made[:, column] = _shares(answers, label)
-        unknown = [row for row, answer in enumerate(answers) if not answer]
-        made[unknown] = np.nan
+        if not all(answers):
+            made[[not answer for answer in answers]] = np.nan
         return made
 
 

@@ -137,8 +137,8 @@ class OnlineLearningConfig(OperatorConfig):
     rolling_window: int = Field(default=1000, ge=0, le=100_000)
     """Rows that the rolling metrics look back on; 0 for none."""
     size_limit: int = Field(default=16_777_216, ge=1024)
-    """Most bytes of the learner, as it is saved. It is measured after 1,000 rows learned, or after
-    more where it is large."""
+    """Most bytes of the learner, as it is saved. It is measured after 1,000 rows learned, or up to
+    10,000 while it is far from the limit at its pace of growth, or more where it is large."""
     at_size_limit: Literal["freeze", "restart"] = "freeze"
     """What happens past the limit: it learns no more and goes on telling, or it begins anew."""
     checkpoint_interval: Duration | None = Field(

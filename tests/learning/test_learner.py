@@ -300,10 +300,10 @@ def test_before_anything_is_learned_nothing_is_known_and_nothing_is_scored() -> 
 GROWING = "naive_bayes.BernoulliNB"
 
 
-def growing(count: int, first: int = 0) -> Rows:
+def growing(count: int, first: int = 0, rows_per_feature: int = 1) -> Rows:
     at = range(first, first + count)
     return Rows(
-        [{f"feature-{one}": 1.0} for one in at],
+        [{f"feature-{one // rows_per_feature}": 1.0} for one in at],
         [one % 2 == 0 for one in at],
         [False] * count,
         [0] * count,
@@ -332,6 +332,25 @@ def test_past_its_limit_it_begins_anew_where_told_so() -> None:
         sizes.append(len(save(state_of(ours.snapshot())["estimator"])))
     assert not ours.frozen
     assert max(sizes[10:]) <= max(sizes[:10])
+
+
+def test_the_nearer_it_grows_to_its_limit_the_more_often_it_is_measured() -> None:
+    limit = 60_000
+    ours = learner("linear_model.LogisticRegression", pace=Pace(1, size_limit=limit))
+    looks = []
+    while not ours.frozen and len(looks) < 100:
+        ours.run(growing(500, 500 * len(looks), rows_per_feature=8))
+        looks.append(state_of(ours.snapshot())["look_at"])
+    gaps = [after - before for before, after in pairwise(sorted({*looks}))]
+    assert gaps[0] > gaps[-1] == 1000
+    assert ours.frozen
+    assert limit < ours.size <= limit + 1000 * ours.size / ours.learned
+
+
+def test_what_does_not_grow_is_measured_seldom() -> None:
+    ours = learner(pace=Pace(1))
+    ours.run(rows(1000))
+    assert state_of(ours.snapshot())["look_at"] == 11_000
 
 
 # --- the gate -------------------------------------------------------------------------------------
