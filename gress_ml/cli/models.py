@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from gress_ml.cli import models_tables as tables
 from gress_ml.cli.compacted import publish
 from gress_ml.errors import BrokerUnavailable, ConfigError, ModelError
 from gress_ml.registry import Registry, open_storage
+from gress_ml.rfc3339 import rfc3339_now
 
 app = typer.Typer(
     help="Publish, compare and check model bundles, and move their aliases.", no_args_is_help=True
@@ -96,7 +96,7 @@ def push(
     """Publish a folder of model files as a new version. A version never changes afterwards."""
     tags = _tags(tag or [])
     models = _open(registry)
-    bundle = models.push(folder, name, version, created=_now("seconds"), tags=tags)
+    bundle = models.push(folder, name, version, created=rfc3339_now(), tags=tags)
     for word in alias or []:
         models.alias(name, word, bundle.version)
     aliases = f" as {', '.join(alias)}" if alias else ""
@@ -220,7 +220,7 @@ def _announce(kafka: str | None, model: str, alias: str, version: str) -> None:
     settings = _kafka(kafka)
     if settings is None:
         return
-    key, value = announcement(model, alias, version, _now("milliseconds"))
+    key, value = announcement(model, alias, version, rfc3339_now())
     try:
         asyncio.run(publish(settings, MODELS_TOPIC, key, value))
     except BrokerUnavailable as error:
@@ -236,10 +236,6 @@ def _kafka(bootstrap: str | None) -> KafkaSettings | None:
     if not bootstrap and not os.environ.get("GRESS_KAFKA"):
         return None
     return KafkaSettings.from_env(bootstrap=bootstrap)
-
-
-def _now(timespec: str) -> str:
-    return datetime.now(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def _tags(texts: list[str]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +24,7 @@ from gress_ml.dwcp.training.train import train as train_bundle
 from gress_ml.errors import GressError, ModelError
 from gress_ml.registry import Registry, open_storage
 from gress_ml.registry.version import Version
+from gress_ml.rfc3339 import rfc3339_now
 
 NAME = "compression-selector"
 
@@ -129,7 +129,7 @@ def _publish(registry: Registry, folder: Path, done: Finished, alias: str, force
         folder,
         NAME,
         done.version,
-        created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        created=rfc3339_now(),
         scores={name: round(value, 6) for name, value in done.trained.scores.items()},
         tags=gates.forced(done.gates, force),
         training_reference=done.trained.reference,

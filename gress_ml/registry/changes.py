@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,6 +16,7 @@ from gress_ml.errors import ModelCorrupt, ModelError
 from gress_ml.registry.manifest import parse_object
 from gress_ml.registry.storage import Storage
 from gress_ml.registry.version import Version
+from gress_ml.rfc3339 import rfc3339_now
 
 #: What was written before there was a log, and is written by hand; the log goes before.
 ALIASES = "aliases.json"
@@ -80,7 +80,7 @@ class AliasLog:
                 return
             change = Change(
                 id=uuid.uuid4().hex,
-                time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                time=rfc3339_now(),
                 alias=alias,
                 version=str(version),
                 previous=aliases.get(alias, ""),

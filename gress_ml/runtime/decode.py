@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
-from itertools import chain
+from itertools import chain, compress
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
@@ -96,15 +95,18 @@ class Decoder:
         With ``origins`` the batch is a joint one, whose rows are numbered.
         """
         rows, faults = self.parse(records)
-        bad = [fault.offset for fault in faults]
-        good = _without(records, bad)
-        columns = self._columns(rows)
+        good = records
         if origins is None:
-            offsets = np.fromiter([record.offset for record in good], np.int64, len(good))
-            faults = [replace(fault, offset=records[fault.offset].offset) for fault in faults]
+            offsets = np.fromiter([record.offset for record in records], np.int64, len(records))
         else:
-            offsets = np.delete(np.arange(len(records)), bad)
-            origins = origins.take(offsets) if bad else origins
+            offsets = np.arange(len(records))
+        if faults:
+            sound = np.ones(len(records), np.bool_)
+            sound[[fault.offset for fault in faults]] = False
+            faults = [Rejected(int(offsets[f.offset]), f.code, f.message) for f in faults]
+            good, offsets = [*compress(records, sound.tolist())], offsets[sound]
+            origins = None if origins is None else origins.take(offsets)
+        columns = self._columns(rows)
         batch = Batch.proven(
             topic,
             partition,
@@ -185,16 +187,6 @@ class _BadEventError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-def _without(records: Sequence[Record], bad: Sequence[int]) -> Sequence[Record]:
-    """The records but for those at these places."""
-    if not bad:
-        return records
-    good: list[Record] = []
-    for begin, end in zip([0, *(place + 1 for place in bad)], [*bad, len(records)], strict=True):
-        good += records[begin:end]
-    return good
 
 
 def _fault(place: int, record: Record, error: Exception) -> Rejected:

@@ -150,12 +150,7 @@ class Plan:
     ) -> Flow:
         """Decide these records. Drive it with ``send`` until it returns its Result."""
         batch, rejected = self.decoder.decode(topic, partition, records, origins)
-        if not rejected:
-            offsets = batch.offsets
-        elif origins is None:
-            offsets = np.array([record.offset for record in records], np.int64)
-        else:
-            offsets = np.arange(len(records))
+        offsets = _with(batch.offsets, rejected)
         result = Result()
         if rejected:
             _bury(result, offsets, "decode", rejected)
@@ -294,6 +289,14 @@ def _concat(first: Batch, second: Batch) -> Batch:
     return concat(first, second)
 
 
+def _with(offsets: Array, rejected: Sequence[Rejected]) -> Array:
+    """These offsets and those of the rejected rows, in order."""
+    if not rejected:
+        return offsets
+    others = np.array([row.offset for row in rejected], np.int64)
+    return np.insert(offsets, np.searchsorted(offsets, others), others)
+
+
 def _bury(result: Result, offsets: Array, operator: str, rejected: Sequence[Rejected]) -> None:
     positions = _positions(offsets, np.array([row.offset for row in rejected], np.int64), operator)
     for position, row in zip(positions, rejected, strict=True):
@@ -340,9 +343,13 @@ def _positions(offsets: Array, wanted: Array, source: str) -> Sequence[int]:
     """Where these offsets stand among those of the records. Raises OperatorError."""
     if wanted is offsets:  # no row was added, dropped or moved
         return range(len(offsets))
-    positions = np.searchsorted(offsets, wanted)
-    inside = positions < len(offsets)
-    unknown = wanted[~inside | (offsets[positions * inside] != wanted)] if len(offsets) else wanted
+    first, end = (offsets[0], offsets[-1] + 1) if len(offsets) else (0, 0)
+    if end - first == len(offsets):  # none lacks in between, as nearly always
+        positions, unknown = wanted - first, wanted[(wanted < first) | (wanted >= end)]
+    else:
+        positions = np.searchsorted(offsets, wanted)
+        inside = positions < len(offsets)
+        unknown = wanted[~inside | (offsets[positions * inside] != wanted)]
     if len(unknown):
         raise OperatorError(f"{source!r} gave a row of offset {unknown[0]}: its batch has no such")
     found: list[int] = positions.tolist()
