@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -23,6 +23,9 @@ from gress_ml.record import FileRecord
 from gress_ml.runtime.plan import Plan
 
 Batches = Sequence[Sequence[FileRecord]]
+Fetching = Callable[[Sequence[Lookup]], Awaitable[list[Float32]]]
+#: About as long as Redis takes to answer.
+PAUSE_S = 0.0002
 #: Nobody is given up on here: the machine may be busy.
 _PATIENT = RedisSettings(prefix="bench", timeout_s=30.0)
 
@@ -53,10 +56,7 @@ def looking_up(plan: Plan, redis: str) -> Callable[[Batches], Mapping[str, float
                 await _fill(store, batches)
                 filled = True
             await drive(plan.run(TRANSFERS, 0, batches[0]), calls.run, fetch)  # connect
-            started = time.thread_time()
-            for batch in batches:
-                await drive(plan.run(TRANSFERS, 0, batch), calls.run, fetch)
-            return time.thread_time() - started
+            return await _spent_s(plan, calls, fetch, batches)
         finally:
             await store.close()
 
@@ -65,6 +65,29 @@ def looking_up(plan: Plan, redis: str) -> Callable[[Batches], Mapping[str, float
         return {"answer": spent_s / sum(map(len, batches)) * 1e6}
 
     return measure
+
+
+def pausing(plan: Plan) -> Callable[[Batches], Mapping[str, float]]:
+    """The same with a pause in the place of Redis: what it costs that the loop rests."""
+    calls = Calls(SystemClock(), PrometheusMetrics(), cores=1)
+
+    async def fetch(lookups: Sequence[Lookup]) -> list[Float32]:
+        await asyncio.sleep(PAUSE_S)
+        return [np.full((len(one.keys), len(one.fields)), 2.5, np.float32) for one in lookups]
+
+    def measure(batches: Batches) -> Mapping[str, float]:
+        spent_s = asyncio.run(_spent_s(plan, calls, fetch, batches))
+        return {"answer": spent_s / sum(map(len, batches)) * 1e6}
+
+    return measure
+
+
+async def _spent_s(plan: Plan, calls: Calls, fetch: Fetching, batches: Batches) -> float:
+    """CPU seconds of this thread for all batches, one after the other."""
+    started = time.thread_time()
+    for batch in batches:
+        await drive(plan.run(TRANSFERS, 0, batch), calls.run, fetch)
+    return time.thread_time() - started
 
 
 async def _fill(store: RedisFeatures, batches: Batches) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.contenders import ROOT, TOPOLOGY
-from benchmarks.lookups import looking_up, without_history
+from benchmarks.lookups import PAUSE_S, looking_up, pausing, without_history
 from benchmarks.profile.flagship import decide, make_batches
 from benchmarks.windows import KEYS, WINDOW, extracting
 from gress_ml.adapters.clock import SystemClock
@@ -195,6 +195,14 @@ def rows(redis: str) -> Sequence[Row]:
             looking_up(flagship(lookup=False), redis),
             looking_up(flagship(lookup=True), redis),
             lambda plain, asked: asked["answer"] <= 1.15 * plain["answer"],
+            without_history,
+        ),
+        Row(
+            f"a pause of {PAUSE_S * 1000:g} ms in the place of Redis",
+            "none: what it costs to rest",
+            looking_up(flagship(lookup=False), redis),
+            pausing(flagship(lookup=True)),
+            None,
             without_history,
         ),
         Row(

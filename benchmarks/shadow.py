@@ -102,6 +102,10 @@ def _print(found: dict[str, list[Delay]], compared: int, rate: int) -> None:
     out.print(f"medians at {rate:,} events/s; about {compared} % of the answers were compared")
     out.print(table)
     out.print(f"p99 on / off: {p99['on'] / p99['off']:.3f}")
+    pairs = [*zip(found["on"], found["off"], strict=True)]
+    of_p50 = statistics.median(on.p50_ms / off.p50_ms for on, off in pairs)
+    of_p99 = statistics.median(on.p99_ms / off.p99_ms for on, off in pairs)
+    out.print(f"medians of the rounds' own ratios: p50 {of_p50:.3f}, p99 {of_p99:.3f}")
 
 
 if __name__ == "__main__":

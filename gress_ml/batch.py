@@ -185,6 +185,19 @@ def place_of(batch: Batch) -> tuple[int | Array, npt.NDArray[np.int64]]:
     return origins.partitions, origins.offsets
 
 
+def joint(batch: Batch) -> Batch:
+    """The same rows as a joint batch."""
+    if batch.origins is not None:
+        return batch
+    partitions = np.full(len(batch), batch.partition, np.int64)
+    return replace(
+        batch,
+        partition=JOINT,
+        offsets=np.arange(len(batch)),
+        origins=Origins(partitions, batch.offsets),
+    )
+
+
 def concat(*batches: Batch) -> Batch:
     """One after the other; all have the same columns and the same partition."""
     first = batches[0]

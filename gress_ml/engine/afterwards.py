@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ import structlog
 from gress_ml.adapters.kafka.producer import Message, OutputProducer, partition_of
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.prometheus import PrometheusMetrics
-from gress_ml.batch import JOINT, Batch, concat
+from gress_ml.batch import JOINT, Batch, concat, joint
 from gress_ml.engine.driving import drive_stages
 from gress_ml.engine.job import Job, Stopwatch, begin
+from gress_ml.engine.pace import Pace
 from gress_ml.engine.threads import Threads
 from gress_ml.metrics import OUTPUTS
 from gress_ml.operator import Work
@@ -31,9 +33,9 @@ log = structlog.get_logger(__name__)
 LIMIT_ROWS = 16_384
 #: Rows at a time: what an event that comes meanwhile waits for is some of these on the loop.
 SLICE_ROWS = 64
-#: So long fewer than GATHERED_ROWS wait for others: a slice of few rows costs nearly what one of
-#: many does, and the answers that come meanwhile pay for it.
-GATHER_S, GATHERED_ROWS = 0.1, 4 * SLICE_ROWS
+#: So long fewer than a slice wait for others: a slice of few rows costs nearly what one of many
+#: does, and the answers that come meanwhile pay for it.
+GATHER_S = 0.1
 #: Before it is asked again whether the partitions have nothing to do.
 _PAUSE_S = 0.002
 #: Messages' batches on their way; while Kafka does not take them, the queue fills and sheds.
@@ -55,14 +57,18 @@ class _Waiting:
 
     @property
     def kind(self) -> Hashable:
-        """Who may share a slice: rows of one operator, of one partition or of joint batches."""
+        """Who may share a slice: rows of one step with the same models; where rows of several
+        partitions must not meet, of one partition."""
         later = self.late.later
-        return self.late.stream, later.stages, later.batch.partition, later.batch.degraded
+        alone = (later.stages, later.batch.partition)
+        who = self.plan.uses if self.plan.partition_free else alone
+        return self.late.stream, who, later.batch.degraded
 
     def next(self, most: int) -> Batch:
         """The next rows, as many as there may be."""
         start, self.done = self.done, min(self.done + most, len(self.late.later.batch))
-        return self.late.later.batch.take(np.arange(start, self.done))
+        rows = self.late.later.batch.take(np.arange(start, self.done))
+        return joint(rows) if self.plan.partition_free else rows
 
 
 class Afterwards:
@@ -76,11 +82,13 @@ class Afterwards:
     def __init__(self, producer: OutputProducer, metrics: PrometheusMetrics, clock: Clock) -> None:
         self._producer = producer
         self._metrics = metrics
+        self._clock = clock
         self._watch = Stopwatch(clock)
+        self._paces: dict[str, Pace] = {}  # by stream
         self._busy: Callable[[], bool] = lambda: False
         self._queues: dict[Hashable, deque[_Waiting]] = {}  # by kind
         self._rows = 0
-        self._filled = asyncio.Event()
+        self._filled, self._enough = asyncio.Event(), asyncio.Event()
         # a thread of its own; models let go of Python's lock while they compute
         self._threads = Threads(1)
         self._sent: set[asyncio.Task[None]] = set()
@@ -104,6 +112,8 @@ class Afterwards:
                 self._queues.setdefault(waiting.kind, deque()).append(waiting)
                 self._rows += waiting.rows
                 self._filled.set()
+        if self._queues and self._rows >= SLICE_ROWS * len(self._queues):
+            self._enough.set()
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Let go of what waits for these partitions."""
@@ -120,8 +130,10 @@ class Afterwards:
         try:
             while True:
                 await self._filled.wait()
-                if self._rows < GATHERED_ROWS:
-                    await asyncio.sleep(GATHER_S)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_S):
+                        await self._enough.wait()
+                self._enough.clear()
                 await self._do_rows(self._rows)
                 if not self._queues:
                     self._filled.clear()
@@ -160,7 +172,9 @@ class Afterwards:
     async def _do(self, waiting: _Waiting, part: Batch) -> None:
         late = waiting.late
         try:
-            output = await drive_stages(late.later.stages(part), self._in_thread)
+            pace = self._paces.setdefault(late.stream, Pace(None, warmed_up=True))
+            work = partial(self._work, pace, len(part))
+            output = await drive_stages(late.later.stages(part), work)
             result = waiting.plan.leaving(late.stream, output.batch)
             for produced in result.produced:
                 await self._send(waiting.partition, produced)
@@ -174,9 +188,17 @@ class Afterwards:
             self._watch.record(self._metrics)
             self._metrics.record_all(output.measures)
 
-    async def _in_thread(self, work: Work) -> Any:
+    async def _work(self, pace: Pace, rows: int, work: Work) -> Any:
+        """Do it on the spot if it is short: beside a loop that has the interpreter's lock it takes
+        many times as long, and the loop waits for the lock each time that it lets go of it."""
+        if pace.short(rows):
+            started = self._clock.monotonic()
+            answer = self._watch.do(work)
+            pace.saw(rows, self._clock.monotonic() - started)
+            return answer
         job = Job(lambda: self._watch.do(work))
         await begin(job, self._threads)
+        pace.saw(rows, job.cpu_s)
         return job.result()
 
     async def _send(self, source: Partition, produced: Produced) -> None:

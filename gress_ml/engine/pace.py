@@ -41,6 +41,10 @@ class Pace:
         """Whether a call with so many rows is expected to take LONG_S or more."""
         return self._took_s.get(_size(rows), 0.0) >= LONG_S
 
+    def short(self, rows: int) -> bool:
+        """Whether a call with so many rows is known to take less than LONG_S."""
+        return self._took_s.get(_size(rows), LONG_S) < LONG_S
+
     def saw(self, rows: int, took_s: float) -> None:
         """A call has ended."""
         size = _size(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from gress_ml.adapters.prometheus import PrometheusMetrics
 from gress_ml.batch import JOINT, Batch, Origins
 from gress_ml.engine import afterwards
 from gress_ml.engine.afterwards import LIMIT_ROWS, SLICE_ROWS, Afterwards
+from gress_ml.engine.pace import LONG_S
 from gress_ml.errors import BrokerUnavailable
 from gress_ml.metrics import OUTPUTS, Kind, Measure, Metric
 from gress_ml.operator import Later, Output, Stages, Timed
@@ -95,12 +97,13 @@ class World:
         partition: tuple[str, int] = HERE,
         stages: Callable[[Batch], Stages] | None = None,
         first: int = 0,
+        step: str = "ab",
     ) -> None:
         columns = {"x": np.arange(first, first + rows)}
         keys = [b"k-%d" % row for row in range(rows)]
         batch = Batch.of(columns, topic="in", partition=1, first_offset=first, keys=keys)
         later = Later("shadow", batch, stages or self.stages, (SHED, ("busy",)))
-        self.afterwards.offer(partition, self.plan, [Late("ab.shadow", later)])
+        self.afterwards.offer(partition, self.plan, [Late(f"{step}.shadow", later)])
 
     @property
     def done(self) -> float:
@@ -131,19 +134,45 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World()
 
 
-async def test_it_is_done_in_slices_and_in_a_thread(world: World) -> None:
+async def test_it_is_done_in_slices(world: World) -> None:
     async with world.running():
         world.offer(SLICE_ROWS * 2 + 5)
         await world.until(lambda: world.done == SLICE_ROWS * 2 + 5)
         await world.until(lambda: world.metrics.value(OUTPUTS, ("shadow-topic",)) == world.done)
     assert world.slices == [SLICE_ROWS, SLICE_ROWS, 5]
-    assert world.threads
-    assert threading.get_ident() not in world.threads
     assert world.wire.rows == [*range(SLICE_ROWS * 2 + 5)] or sorted(world.wire.rows) == [
         *range(SLICE_ROWS * 2 + 5)
     ]
     assert world.afterwards.rows == 0
     assert b"time_seconds_count 3" in world.metrics.page()
+
+
+async def test_what_takes_long_is_done_in_a_thread(world: World) -> None:
+    def stages(batch: Batch) -> Stages:
+        def work() -> None:
+            world.threads.add(threading.get_ident())
+            until = time.thread_time() + LONG_S
+            while time.thread_time() < until:
+                pass
+
+        yield work
+        return Output(batch, measures=[Measure(DONE, len(batch))])
+
+    async with world.running():
+        world.offer(SLICE_ROWS * 3, stages=stages)
+        await world.until(lambda: world.done == 3 * SLICE_ROWS)
+    assert threading.get_ident() not in world.threads
+
+
+async def test_what_is_known_to_be_short_is_done_on_the_spot(world: World) -> None:
+    async with world.running():
+        world.offer(SLICE_ROWS)
+        await world.until(lambda: world.done == SLICE_ROWS)
+        assert threading.get_ident() not in world.threads  # nobody knew
+        world.threads.clear()
+        world.offer(SLICE_ROWS)
+        await world.until(lambda: world.done == 2 * SLICE_ROWS)
+    assert world.threads == {threading.get_ident()}
 
 
 async def test_a_row_goes_to_the_partition_of_its_key_with_its_identity(world: World) -> None:
@@ -178,6 +207,20 @@ async def test_rows_of_many_batches_share_a_slice(world: World) -> None:
     assert ids == {f"in-1-{row}" for row in range(SLICE_ROWS + 3)}
 
 
+async def test_rows_of_several_partitions_share_a_slice_and_stay_whose_they_are(
+    world: World,
+) -> None:
+    for partition in (2, 3):
+        batch = Batch.of({"x": np.arange(2)}, topic="in", partition=partition, first_offset=7)
+        later = Later("shadow", batch, world.stages)
+        world.afterwards.offer(("in", partition), world.plan, [Late("ab.shadow", later)])
+    async with world.running():
+        await world.until(lambda: len(world.wire.sent) == 4)
+    assert world.slices == [4]
+    ids = {orjson.loads(message.value or b"")["id"] for _, _, message in world.wire.sent}
+    assert ids == {"in-2-7", "in-2-8", "in-3-7", "in-3-8"}
+
+
 async def test_joint_batches_share_a_slice_and_their_rows_stay_whose_they_are(
     world: World,
 ) -> None:
@@ -202,7 +245,7 @@ async def test_rows_of_two_operators_share_nothing_and_take_turns(world: World) 
         return Output(batch, measures=[Measure(DONE, len(batch))])
 
     world.offer(SLICE_ROWS * 2)
-    world.offer(3, stages=stages)
+    world.offer(3, stages=stages, step="other")
     async with world.running():
         await world.until(lambda: world.done == SLICE_ROWS * 2 + 3)
     assert other == [1]  # after the first slice of the others
@@ -211,8 +254,8 @@ async def test_rows_of_two_operators_share_nothing_and_take_turns(world: World) 
 async def test_few_rows_wait_for_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(afterwards, "GATHER_S", 60.0)
     async with world.running():
-        world.offer(afterwards.GATHERED_ROWS)
-        await world.until(lambda: world.done == afterwards.GATHERED_ROWS)
+        world.offer(SLICE_ROWS)
+        await world.until(lambda: world.done == SLICE_ROWS)
         world.offer(1)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -256,7 +299,7 @@ async def test_the_end_lets_go_of_all_that_waits(world: World) -> None:
 
 async def test_work_that_fails_is_let_go_and_the_next_is_done(world: World) -> None:
     async with world.running():
-        world.offer(4, stages=world.failing)
+        world.offer(4, stages=world.failing, step="other")
         world.offer(3)
         await world.until(lambda: world.done == 3)
     assert world.shed == 4

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gress_ml.engine.pace import FEW_ROWS, TRUSTED_CALLS, Pace
+from gress_ml.engine.pace import FEW_ROWS, LONG_S, TRUSTED_CALLS, Pace
 
 DEADLINE_S = 0.010
 
@@ -27,6 +27,18 @@ def test_quick_calls_may_have_any_number_of_rows() -> None:
     found = pace()
     assert settle(found, 4e-6) == 2048
     assert found.trusted
+
+
+def test_a_call_of_a_size_that_nobody_has_seen_is_neither_long_nor_short() -> None:
+    found = pace()
+    found.saw(64, LONG_S / 2)
+    found.saw(128, LONG_S)
+    assert [(found.short(rows), found.long(rows)) for rows in (64, 33, 128, 32)] == [
+        (True, False),
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
 
 
 @pytest.mark.parametrize(("row_s", "rows"), [(8e-6, 1024), (20e-6, 256), (50e-6, 128)])
