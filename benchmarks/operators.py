@@ -188,11 +188,12 @@ CHOSEN = [*_FIELDS, "ab_variant", "ab_experiment", "propensity"]
 
 def rows(redis: str) -> Sequence[Row]:
     """The operators that are measured; ``redis`` is an address."""
+    no_lookup = looking_up(flagship(lookup=False), redis)
     return (
         Row(
             "look-ups from Redis, one per event",
             "15 % of the whole",
-            looking_up(flagship(lookup=False), redis),
+            no_lookup,
             looking_up(flagship(lookup=True), redis),
             lambda plain, asked: asked["answer"] <= 1.15 * plain["answer"],
             without_history,
@@ -200,7 +201,7 @@ def rows(redis: str) -> Sequence[Row]:
         Row(
             f"a pause of {PAUSE_S * 1000:g} ms in the place of Redis",
             "none: what it costs to rest",
-            looking_up(flagship(lookup=False), redis),
+            no_lookup,
             pausing(flagship(lookup=True)),
             None,
             without_history,

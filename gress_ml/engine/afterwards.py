@@ -17,7 +17,7 @@ import structlog
 from gress_ml.adapters.kafka.producer import Message, OutputProducer, partition_of
 from gress_ml.adapters.kafka.sink import Partition
 from gress_ml.adapters.prometheus import PrometheusMetrics
-from gress_ml.batch import JOINT, Batch, concat, joint
+from gress_ml.batch import JOINT, Batch, concat, joint, place_of
 from gress_ml.engine.driving import drive_stages
 from gress_ml.engine.job import Job, Stopwatch, begin
 from gress_ml.engine.pace import Pace
@@ -82,7 +82,6 @@ class Afterwards:
     def __init__(self, producer: OutputProducer, metrics: PrometheusMetrics, clock: Clock) -> None:
         self._producer = producer
         self._metrics = metrics
-        self._clock = clock
         self._watch = Stopwatch(clock)
         self._paces: dict[str, Pace] = {}  # by stream
         self._busy: Callable[[], bool] = lambda: False
@@ -98,6 +97,11 @@ class Afterwards:
         """Rows that wait."""
         return self._rows
 
+    @property
+    def _full(self) -> bool:
+        """Whether as many rows wait as slices of each kind take."""
+        return self._rows >= SLICE_ROWS * max(len(self._queues), 1)
+
     def yield_to(self, busy: Callable[[], bool]) -> None:
         """Work only while ``busy`` says no."""
         self._busy = busy
@@ -112,7 +116,7 @@ class Afterwards:
                 self._queues.setdefault(waiting.kind, deque()).append(waiting)
                 self._rows += waiting.rows
                 self._filled.set()
-        if self._queues and self._rows >= SLICE_ROWS * len(self._queues):
+        if self._full:
             self._enough.set()
 
     def drop(self, partitions: Collection[Partition]) -> None:
@@ -130,10 +134,8 @@ class Afterwards:
         try:
             while True:
                 await self._filled.wait()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(GATHER_S):
-                        await self._enough.wait()
-                self._enough.clear()
+                if not self._full:
+                    await self._gather()
                 await self._do_rows(self._rows)
                 if not self._queues:
                     self._filled.clear()
@@ -142,6 +144,13 @@ class Afterwards:
             self.drop({waiting.partition for waiting in queues})
             for task in self._sent:
                 task.cancel()
+
+    async def _gather(self) -> None:
+        """Wait for enough rows, or for as long as they may wait for each other."""
+        self._enough.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):
+                await self._enough.wait()
 
     async def _do_rows(self, rows: int) -> None:
         """Slice by slice; those that come meanwhile are gathered first."""
@@ -177,7 +186,7 @@ class Afterwards:
             output = await drive_stages(late.later.stages(part), work)
             result = waiting.plan.leaving(late.stream, output.batch)
             for produced in result.produced:
-                await self._send(waiting.partition, produced)
+                await self._send(output.batch, produced)
         except asyncio.CancelledError:
             self._shed(waiting, len(part))
             raise
@@ -191,25 +200,27 @@ class Afterwards:
     async def _work(self, pace: Pace, rows: int, work: Work) -> Any:
         """Do it on the spot if it is short: beside a loop that has the interpreter's lock it takes
         many times as long, and the loop waits for the lock each time that it lets go of it."""
-        if pace.short(rows):
-            started = self._clock.monotonic()
-            answer = self._watch.do(work)
-            pace.saw(rows, self._clock.monotonic() - started)
-            return answer
         job = Job(lambda: self._watch.do(work))
-        await begin(job, self._threads)
+        if pace.short(rows):
+            job.run()
+        else:
+            await begin(job, self._threads)
         pace.saw(rows, job.cpu_s)
         return job.result()
 
-    async def _send(self, source: Partition, produced: Produced) -> None:
-        """Hand the messages over; beyond a few on their way, wait. Raises BrokerUnavailable."""
+    async def _send(self, batch: Batch, produced: Produced) -> None:
+        """Hand the messages over; beyond a few on their way, wait. Raises BrokerUnavailable.
+
+        One without a key goes to the partition that its row came from.
+        """
         while len(self._sent) >= _IN_FLIGHT:
             await asyncio.wait(self._sent, return_when=asyncio.FIRST_COMPLETED)
         topic = produced.topic
         count = self._producer.known_partitions(topic) or await self._producer.partitions_of(topic)
+        own = np.broadcast_to(place_of(batch)[0], len(batch)).tolist()
         parts: dict[int, list[Message]] = {}
-        for key, value in zip(produced.keys, produced.values, strict=True):
-            target = source[1] % count if key is None else partition_of(key, count)
+        for key, value, row in zip(produced.keys, produced.values, produced.records, strict=True):
+            target = own[row] % count if key is None else partition_of(key, count)
             parts.setdefault(target, []).append(Message(key, value))
         for target, messages in parts.items():
             sent = await self._producer.deliver(topic, target, messages)

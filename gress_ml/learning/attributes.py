@@ -53,14 +53,14 @@ def attributes_of(found: object) -> dict[str, Any]:
         return named
     named = dict(vars(found))
     _names[kind] = tuple(named)
-    _give(found, named)
+    give_dictionary(found, named)
     return named
 
 
 def set_attributes(made: object, attributes: Mapping[str, Any]) -> None:
     """Let an object have these attributes besides those it has. Calls no setter of its class."""
     if any(_is_set_by_class(type(made), name) for name in attributes):
-        _give(made, {**vars(made), **attributes})
+        give_dictionary(made, {**vars(made), **attributes})
         return
     for name, value in attributes.items():
         object.__setattr__(made, name, value)
@@ -72,7 +72,7 @@ def _is_set_by_class(kind: type, name: str) -> bool:
     return hasattr(type(found), "__set__")
 
 
-def _give(found: object, attributes: Mapping[str, Any]) -> None:
+def give_dictionary(found: object, attributes: Mapping[str, Any]) -> None:
     """Let an object have these attributes in a plain dictionary of its own.
 
     Where there is to be one: that which CPython makes when asked is slower to look up in.

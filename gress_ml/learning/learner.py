@@ -294,8 +294,10 @@ class Learner:
             self._hold(self._build())
 
     def _rows_to_next_look(self, grown: int) -> int:
-        """Rows by which half of the room to the limit is used, were each look's growth that of
-        ``_LOOK_EVERY`` rows, which is the least: so no earlier half is missed."""
+        """Rows that use half of the room to the limit, if it grows as it did since the last look.
+
+        That growth counts as that of ``_LOOK_EVERY`` rows, the fewest there can have been.
+        """
         room = self._pace.size_limit - self.size
         half = room // 2 * _LOOK_EVERY // max(grown, 1)
         return max(min(half, _LOOK_WITHIN), _LOOK_EVERY, self.size // _BYTES_PER_ROW)

@@ -26,7 +26,7 @@ from river.utils import VectorDict
 
 from gress_ml.errors import SnapshotError
 from gress_ml.learning.allowed import class_name, class_of, function_name, function_of
-from gress_ml.learning.attributes import attributes_of, is_plain, set_attributes
+from gress_ml.learning.attributes import attributes_of, give_dictionary, is_plain, set_attributes
 
 FORMAT = 1
 
@@ -148,6 +148,8 @@ class _Writer:
         node = ["object", name, self._values(arguments), *self._state(state)]
         if items is not None or pairs is not None:
             node += [self._values(items or ()), self._pairs(pairs or ())]
+        if isinstance(own := getattr(found, "__dict__", None), dict):
+            give_dictionary(found, own)
         return node
 
     def _state(self, state: Any) -> list[Any]:

@@ -221,6 +221,18 @@ async def test_rows_of_several_partitions_share_a_slice_and_stay_whose_they_are(
     assert ids == {"in-2-7", "in-2-8", "in-3-7", "in-3-8"}
 
 
+async def test_a_row_without_a_key_goes_to_the_partition_that_it_came_from(world: World) -> None:
+    for partition in (2, 3):
+        batch = Batch.of({"x": np.arange(2)}, topic="in", partition=partition)
+        later = Later("shadow", batch, world.stages)
+        world.afterwards.offer(("in", partition), world.plan, [Late("ab.shadow", later)])
+    async with world.running():
+        await world.until(lambda: len(world.wire.sent) == 4)
+    assert world.slices == [4]
+    for _, partition, message in world.wire.sent:
+        assert orjson.loads(message.value or b"")["id"].startswith(f"in-{partition}-")
+
+
 async def test_joint_batches_share_a_slice_and_their_rows_stay_whose_they_are(
     world: World,
 ) -> None:
