@@ -24,7 +24,7 @@ class Origins:
     partitions: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.int64]
 
-    def take(self, rows: Array) -> Origins:
+    def take(self, rows: Array | slice) -> Origins:
         """Those of the given rows."""
         return Origins(self.partitions[rows], self.offsets[rows])
 
@@ -135,6 +135,10 @@ class Batch:
         """The same rows with these columns added or replaced."""
         return self._holding(self.copied_columns() | self._sound(columns))
 
+    def only(self, columns: Mapping[str, Array]) -> Self:
+        """The same rows with these columns alone."""
+        return self._holding(self._sound(columns))
+
     def without_column(self, name: str) -> Self:
         """The same rows without this column."""
         columns = self.copied_columns()
@@ -167,13 +171,24 @@ class Batch:
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Self:
         """The given rows, by index or by mask, in the order given."""
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        return replace(
-            self,
-            offsets=self.offsets[index],
-            event_time_ms=self.event_time_ms[index],
-            keys=[self.keys[i] for i in index.tolist()],
-            columns={name: column[index] for name, column in self.columns.items()},
-            origins=None if self.origins is None else self.origins.take(index),
+        keys = self.keys
+        return self._rows(index, [keys[i] for i in index.tolist()])
+
+    def cut(self, start: int, stop: int) -> Self:
+        """The rows from ``start`` to before ``stop``, of which nothing is copied."""
+        rows = slice(start, stop)
+        return self._rows(rows, self.keys[rows])
+
+    def _rows(self, rows: Any, keys: Sequence[bytes | None]) -> Self:
+        return self.proven(
+            self.topic,
+            self.partition,
+            self.offsets[rows],
+            self.event_time_ms[rows],
+            keys,
+            _read_only({name: column[rows] for name, column in self.columns.items()}),
+            self.degraded,
+            None if self.origins is None else self.origins.take(rows),
         )
 
 
@@ -190,28 +205,40 @@ def joint(batch: Batch) -> Batch:
     if batch.origins is not None:
         return batch
     partitions = np.full(len(batch), batch.partition, np.int64)
-    return replace(
-        batch,
-        partition=JOINT,
-        offsets=np.arange(len(batch)),
-        origins=Origins(partitions, batch.offsets),
+    return batch.proven(
+        batch.topic,
+        JOINT,
+        np.arange(len(batch)),
+        batch.event_time_ms,
+        batch.keys,
+        batch.copied_columns(),
+        batch.degraded,
+        Origins(partitions, batch.offsets),
     )
 
 
 def concat(*batches: Batch) -> Batch:
     """One after the other; all have the same columns and the same partition."""
     first = batches[0]
-    return replace(
-        first,
-        offsets=np.concatenate([one.offsets for one in batches]),
-        event_time_ms=np.concatenate([one.event_time_ms for one in batches]),
-        keys=[key for one in batches for key in one.keys],
-        columns={
-            name: np.concatenate([one.columns[name] for one in batches]) for name in first.columns
-        },
-        degraded=frozenset().union(*(one.degraded for one in batches)),
-        origins=_joined([one.origins for one in batches]),
+    return first.proven(
+        first.topic,
+        first.partition,
+        np.concatenate([one.offsets for one in batches]),
+        np.concatenate([one.event_time_ms for one in batches]),
+        [key for one in batches for key in one.keys],
+        _read_only(
+            {name: np.concatenate([o.columns[name] for o in batches]) for name in first.columns}
+        ),
+        frozenset().union(*(one.degraded for one in batches)),
+        _joined([one.origins for one in batches]),
     )
+
+
+def _read_only(columns: dict[str, Array]) -> dict[str, Array]:
+    """These columns, which nobody else holds."""
+    for column in columns.values():
+        column.setflags(write=False)
+    return columns
 
 
 def _joined(parts: Sequence[Origins | None]) -> Origins | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gress_ml.batch import Batch, concat
+from gress_ml.batch import Batch, concat, joint, place_of
 
 
 def batch(rows: int = 4, first: int = 10, **columns: Any) -> Batch:
@@ -94,13 +95,54 @@ def test_an_index_takes_whole_rows_in_its_order(index: list[int]) -> None:
 def test_what_is_cut_and_joined_is_the_same(rows: int, cut: int) -> None:
     some = batch(rows)
     at = min(cut, rows)
-    first, second = some.take(np.arange(at)), some.take(np.arange(at, rows))
+    first, second = some.cut(0, at), some.take(np.arange(at, rows))
     joined = concat(first, second)
     assert rows_of(joined) == rows_of(some)
     assert {name: c.dtype for name, c in joined.columns.items()} == {
         name: c.dtype for name, c in some.columns.items()
     }
     assert (joined.topic, joined.partition) == (some.topic, some.partition)
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.booleans())
+def test_a_cut_has_the_rows_that_an_index_takes(start: int, stop: int, several: bool) -> None:
+    some = joint(batch(6)) if several else batch(6)
+    cut, taken = some.cut(start, stop), some.take(np.arange(start, stop))
+    assert rows_of(cut) == rows_of(taken)
+    assert [part.tolist() for part in place_of(joint(cut))] == [
+        part.tolist() for part in place_of(joint(taken))
+    ]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda some: some.take(np.array([1])),
+        lambda some: some.cut(0, 1),
+        lambda some: concat(some, some),
+        joint,
+        lambda some: some.only({"x": np.zeros(4)}),
+    ],
+    ids=["take", "cut", "concat", "joint", "only"],
+)
+def test_what_is_made_of_a_batch_cannot_be_written_either(made: Callable[[Batch], Batch]) -> None:
+    some = made(batch())
+    with pytest.raises(ValueError, match="read-only"):
+        some["x"][0] = 9
+    with pytest.raises(TypeError):
+        some.columns["y"] = some["x"]  # type: ignore[index]
+
+
+def test_only_keeps_the_rows_and_no_other_column() -> None:
+    mine = np.zeros(4)
+    some = batch().with_degraded("a")
+    only = some.only({"y": mine})
+    assert [*only.columns] == ["y"]
+    assert (only.offsets.tolist(), only.keys) == (some.offsets.tolist(), some.keys)
+    assert only.degraded == {"a"}
+    assert mine.flags.writeable
+    with pytest.raises(ValueError, match="'y' has 3 rows, the batch has 4"):
+        some.only({"y": np.zeros(3)})
 
 
 def test_a_batch_of_nothing() -> None:

@@ -66,8 +66,9 @@ class _Waiting:
 
     def next(self, most: int) -> Batch:
         """The next rows, as many as there may be."""
-        start, self.done = self.done, min(self.done + most, len(self.late.later.batch))
-        rows = self.late.later.batch.take(np.arange(start, self.done))
+        whole = self.late.later.batch
+        start, self.done = self.done, min(self.done + most, len(whole))
+        rows = whole if self.done - start == len(whole) else whole.cut(start, self.done)
         return joint(rows) if self.plan.partition_free else rows
 
 
@@ -136,7 +137,8 @@ class Afterwards:
                 await self._filled.wait()
                 if not self._full:
                     await self._gather()
-                await self._do_rows(self._rows)
+                # whole slices: what is over costs nearly as much as one, and waits for others
+                await self._do_rows(self._rows // SLICE_ROWS * SLICE_ROWS or self._rows)
                 if not self._queues:
                     self._filled.clear()
         finally:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from gress_ml.batch import Array, Batch
 from gress_ml.experiments.arm import Arm, Asked, Float32, Indices, ask
-from gress_ml.experiments.comparison import RESULTS, compare
+from gress_ml.experiments.comparison import RESULTS, Comparison, compare
 from gress_ml.inference import Predictions
 from gress_ml.metrics import INFERENCE_ERRORS, INFERENCE_LATENCY, SHADOW_COMPARISONS, Measure
 from gress_ml.operator import Later, Output, Stages
@@ -63,7 +62,7 @@ class Shadow:
     def later(self, batch: Batch, arms: Indices, answer: Float32) -> Later:
         """The work to do for rows that these arms gave these answers."""
         kept = {name: batch[name] for name in self._kept}
-        waiting = replace(batch, columns={**kept, _ARM: arms, _ANSWER: answer})
+        waiting = batch.only({**kept, _ARM: arms, _ANSWER: answer})
         shed = (SHADOW_COMPARISONS, (self._experiment, "shed"))
         return Later(SIDE, waiting, self.stages, shed)
 
@@ -79,8 +78,10 @@ class Shadow:
             parts.append((rows, np.full(len(rows), position), self._whole(rows, asked)))
         rows, shadows, answers = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(rows, kind="stable")
-        made = self._compared(batch.take(rows[order]), shadows[order], answers[order])
-        return Output(made, measures=[*errors, *self._counted(made["shadow_result"])])
+        batch, answers = batch.take(rows[order]), answers[order]
+        found = compare(batch[_ANSWER], answers, self._tolerance, classes=bool(self._classes))
+        made = self._compared(batch, shadows[order], answers, found)
+        return Output(made, measures=[*errors, *self._counted(found)])
 
     def _whole(self, rows: Indices, asked: Asked) -> Float32:
         """An answer for each of the rows; NaN where there is none."""
@@ -89,8 +90,9 @@ class Shadow:
             answer[np.searchsorted(rows, asked.rows)] = asked.answer
         return answer
 
-    def _compared(self, batch: Batch, shadows: Indices, answers: Float32) -> Batch:
-        found = compare(batch[_ANSWER], answers, self._tolerance, classes=bool(self._classes))
+    def _compared(
+        self, batch: Batch, shadows: Indices, answers: Float32, found: Comparison
+    ) -> Batch:
         known = np.isfinite(found.difference)
         prediction, confidence = self._told(batch[_ANSWER], np.ones(len(batch), np.bool_))
         shadow_prediction, shadow_confidence = self._told(answers, known)
@@ -105,7 +107,7 @@ class Shadow:
             "shadow_difference": found.difference,
             "shadow_result": _RESULTS[found.result],
         }
-        return replace(batch, columns=columns)
+        return batch.only(columns)
 
     def _told(self, answer: Float32, known: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
         """Prediction and confidence; nothing where the answer is not known."""
@@ -116,11 +118,12 @@ class Shadow:
         chosen[~known] = None
         return chosen, confidence
 
-    def _counted(self, results: Array) -> list[Measure]:
-        names, counts = np.unique(results.astype(str), return_counts=True)
+    def _counted(self, found: Comparison) -> list[Measure]:
+        counts = np.bincount(found.result, minlength=len(RESULTS)).tolist()
         return [
             Measure(SHADOW_COMPARISONS, count, (self._experiment, name))
-            for name, count in zip(names.tolist(), counts.tolist(), strict=True)
+            for name, count in zip(RESULTS, counts, strict=True)
+            if count
         ]
 
 

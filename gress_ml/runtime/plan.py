@@ -245,8 +245,8 @@ def _process(step: Step, batch: Batch) -> Generator[Wish, Any, Output]:
             dead = Rejected(int(batch.offsets[0]), "operator_failed", why)
             return Output(batch.take(_NO_ROWS), rejected=[dead])
     middle = len(batch) // 2
-    first = yield from _process(step, batch.take(np.arange(middle)))
-    second = yield from _process(step, batch.take(np.arange(middle, len(batch))))
+    first = yield from _process(step, batch.cut(0, middle))
+    second = yield from _process(step, batch.cut(middle, len(batch)))
     return _join(first, second)
 
 
@@ -324,8 +324,8 @@ def _leave(result: Result, offsets: Array, route: Route, batch: Batch) -> None:
             result.produced.append(produced)
         return
     middle = len(batch) // 2
-    _leave(result, offsets, route, batch.take(np.arange(middle)))
-    _leave(result, offsets, route, batch.take(np.arange(middle, len(batch))))
+    _leave(result, offsets, route, batch.cut(0, middle))
+    _leave(result, offsets, route, batch.cut(middle, len(batch)))
 
 
 def _produced(offsets: Array, route: Route, batch: Batch) -> Produced:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
@@ -405,7 +405,7 @@ class AbTest(Operator[AbTestConfig]):
             made = _in_order(made, late).with_degraded("model")
             measures = [*measures, *counts]
         measures += output.measures
-        return replace(output, batch=made, rejected=unfit, measures=measures, logs=logs)
+        return Output(made, unfit, measures=measures, logs=logs, later=output.later)
 
     def fallback(self, batch: Batch, cause: str) -> Output:
         assignment, unfit = self._assigned(batch)

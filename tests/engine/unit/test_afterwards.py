@@ -274,6 +274,18 @@ async def test_few_rows_wait_for_others(world: World, monkeypatch: pytest.Monkey
         assert world.afterwards.rows == 1
 
 
+async def test_what_is_over_a_slice_waits_for_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(afterwards, "GATHER_S", 60.0)
+    async with world.running():
+        world.offer(SLICE_ROWS + 3)
+        await world.until(lambda: world.done == SLICE_ROWS)
+        world.offer(SLICE_ROWS - 3, first=SLICE_ROWS + 3)
+        await world.until(lambda: world.done == 2 * SLICE_ROWS)
+    assert world.slices == [SLICE_ROWS, SLICE_ROWS]
+
+
 async def test_between_two_slices_a_partition_may_come(world: World) -> None:
     world.afterwards.yield_to(lambda: len(world.slices) == 1)
     async with world.running():
