@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 
 class Record(Protocol):
-    """One record as it was read. aiokafka's ``ConsumerRecord`` fits as it is."""
+    """One record as it was read. aiokafka's records fit as they are."""
 
     @property
     def offset(self) -> int: ...

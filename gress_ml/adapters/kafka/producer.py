@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import msgspec
@@ -278,21 +278,27 @@ def record_batches(
     producer: AIOKafkaProducer, messages: Sequence[Message], timestamp_ms: int
 ) -> Iterator[BatchBuilder]:
     """The messages, in order, in as few record batches as the producer's size for one allows."""
-    batch = producer.create_batch()
-    filled = False
+    taken = 0
+    while taken < len(messages):
+        batch = producer.create_batch()
+        taken += _fill(batch, islice(messages, taken, None), timestamp_ms)
+        batch.close()
+        yield batch
+
+
+def _fill(batch: BatchBuilder, messages: Iterable[Message], timestamp_ms: int) -> int:
+    """Put in what there is room for; how many that are. The first is taken whatever its size: the
+    broker judges it."""
+    # past ``BatchBuilder.append``, which takes as long again for each message as what it calls
+    append = batch._builder.append
+    taken = 0
     for message in messages:
-        key, value = message.key, message.value
         headers = [*message.headers] if message.headers else _NO_HEADERS
-        if batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
-            if filled:
-                batch.close()
-                yield batch
-            batch = producer.create_batch()
-            # the first message of a batch is taken whatever its size; the broker judges it
-            batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers)
-        filled = True
-    batch.close()
-    yield batch
+        if append(taken, timestamp_ms, message.key, message.value, headers) is None:
+            break
+        taken += 1
+    batch._relative_offset = taken
+    return taken
 
 
 async def let_go(producer: AIOKafkaProducer) -> None:

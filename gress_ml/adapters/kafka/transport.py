@@ -37,6 +37,7 @@ from tenacity import AsyncRetrying, retry_if_exception, wait_exponential
 
 from gress_ml.adapters.kafka.decompression import bound_decompression
 from gress_ml.adapters.kafka.fetching import fetch_when
+from gress_ml.adapters.kafka.plain_records import plain, whole_record
 from gress_ml.adapters.kafka.sink import BatchSink, Partition
 from gress_ml.errors import BrokerUnavailable
 
@@ -98,6 +99,7 @@ class ConsumerOnLoop(driver.AIOKafkaConsumerThread):
         """Reads committed records only: an event that its producer took back is no event."""
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        consumer._key_deserializer = plain
         fetch_when(cast(Consumer, self.consumer).sink.ready, consumer._client)
         return consumer
 
@@ -210,7 +212,7 @@ class Consumer(driver.Consumer):
     async def _deliver_events(self, tp: TP, records: Sequence[Any]) -> None:
         """Faust's own way, for the topics of agents."""
         for record in records:
-            message = self._to_message(tp, record)
+            message = self._to_message(tp, whole_record(tp, record))
             read = self._read_offset[tp]
             if read is not None and message.offset < read:
                 continue

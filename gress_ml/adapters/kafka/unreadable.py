@@ -21,6 +21,8 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from gress_ml.adapters.kafka.plain_records import plain
+
 log = structlog.get_logger(__name__)
 
 #: How far a fetch of 1 MiB may unpack before the rest of it is put off to the next one.
@@ -83,6 +85,8 @@ class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafk
         isolation_level: int,
     ) -> None:
         self._batches = _Batches(tp, records, check_crcs)
+        if key_deserializer is plain:
+            self._consumer_record = _itself
         super().__init__(
             *(tp, self._batches, aborted, fetch_offset),
             *(key_deserializer, value_deserializer),
@@ -133,6 +137,10 @@ class ReadableRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafk
             headers=(),
             reason=reason,
         )
+
+
+def _itself(_: TopicPartition, record: Any) -> Any:
+    return record
 
 
 def _memory_is_full() -> bool:

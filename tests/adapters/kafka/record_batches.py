@@ -76,14 +76,14 @@ def longer_than_memory(base: int) -> bytes:
     return signed(body + bytes(len(data) - len(body)))
 
 
-def read(data: bytes, fetch_offset: int = 0) -> fetcher.FetchResult:
-    """The records of a fetch, as aiokafka's consumer takes them."""
+def read(data: bytes, fetch_offset: int = 0, key: Any = None) -> fetcher.FetchResult:
+    """The records of a fetch, as aiokafka's consumer takes them; ``key`` is its deserializer."""
     return fetcher.PartitionRecords(
-        *(TP, MemoryRecords(data), [], fetch_offset, None, None, True, fetcher.READ_COMMITTED)
+        *(TP, MemoryRecords(data), [], fetch_offset, key, None, True, fetcher.READ_COMMITTED)
     )
 
 
-def drained(data: bytes, fetch_offset: int = 0) -> tuple[list[Any], int]:
+def drained(data: bytes, fetch_offset: int = 0, key: Any = None) -> tuple[list[Any], int]:
     """All records of a fetch, and the offset of the next one."""
-    records = read(data, fetch_offset)
+    records = read(data, fetch_offset, key)
     return [*records], records.next_fetch_offset

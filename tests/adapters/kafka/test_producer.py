@@ -3,28 +3,27 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gress_ml.adapters.clock import SystemClock
 from gress_ml.adapters.kafka import producer as module
 from gress_ml.adapters.kafka.committer import GroupCommitter
-from gress_ml.adapters.kafka.producer import Message, OutputProducer, TooLargeError
+from gress_ml.adapters.kafka.producer import Message, OutputProducer, TooLargeError, record_batches
 from gress_ml.errors import BrokerUnavailable
 
+_BATCH_BYTES = 1000
 
-class _Batch:
-    def __init__(self) -> None:
-        self.values: list[bytes] = []
 
-    def append(self, *, value: bytes, **_: Any) -> object:
-        self.values.append(value)
-        return object()
-
-    def close(self) -> None:
-        pass
+def _records(batch: BatchBuilder) -> list[DefaultRecord]:
+    return [*DefaultRecordBatch(bytes(batch._build()))]
 
 
 class _Broker:
@@ -72,17 +71,18 @@ class _Client:
     async def stop(self) -> None:
         pass
 
-    def create_batch(self) -> _Batch:
-        return _Batch()
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(_BATCH_BYTES, 0)
 
     async def send_batch(
-        self, batch: _Batch, topic: str, *, partition: int
+        self, batch: BatchBuilder, topic: str, *, partition: int
     ) -> asyncio.Future[None]:
         if self.broker.slow:
             self.broker.slow -= 1
             raise KafkaTimeoutError
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.broker.waiting.append((answer, partition, batch.values))
+        values = [record.value or b"" for record in _records(batch)]
+        self.broker.waiting.append((answer, partition, values))
         if self.broker.healthy:
             self.broker.acknowledge(-1)
         return answer
@@ -99,6 +99,35 @@ async def _deliver(
     producer: OutputProducer, value: bytes, partition: int = 0
 ) -> asyncio.Task[None]:
     return await producer.deliver("t", partition, [Message(b"k", value)])
+
+
+@given(st.lists(st.integers(0, 3 * _BATCH_BYTES), min_size=1, max_size=30))
+def test_messages_fill_as_few_batches_as_hold_them_in_order(sizes: list[int]) -> None:
+    messages = [
+        Message(b"%d" % number if number % 2 else None, bytes(size), [("h", b"v")] * (number % 3))
+        for number, size in enumerate(sizes)
+    ]
+    client: Any = _Client(_Broker())
+    batches = [*record_batches(client, messages, 1234)]
+    counts, sizes_in_bytes = [b.record_count() for b in batches], [b.size() for b in batches]
+    found = [_records(batch) for batch in batches]
+    assert [(r.key, r.value, r.headers) for records in found for r in records] == [
+        (m.key, m.value, [*m.headers]) for m in messages
+    ]
+    assert {r.timestamp for records in found for r in records} == {1234}
+    assert [[r.offset for r in records] for records in found] == [[*range(n)] for n in counts]
+    # a batch is larger than it may be only if it holds one message
+    assert all(
+        n == 1 or size <= _BATCH_BYTES for n, size in zip(counts, sizes_in_bytes, strict=True)
+    )
+    for before, after in pairwise(found):  # the next message had no room
+        first = after[0]
+        room = BatchBuilder(_BATCH_BYTES, 0)
+        for record in [*before, first]:
+            taken = room.append(
+                key=record.key, value=record.value, timestamp=1234, headers=record.headers
+            )
+        assert taken is None
 
 
 async def test_what_is_sent_again_keeps_its_place_before_what_came_after_it(
