@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -22,12 +19,12 @@ from benchmarks import throughput
 from benchmarks.contenders import BY_KEY, GRESS, Contender
 from benchmarks.machine import describe_machine
 from benchmarks.one_run import in_turn
+from benchmarks.own_broker import own_broker
 from benchmarks.report import show_machine
 from benchmarks.throughput import Pace
-from benchmarks.topics import BAD_TRANSFERS, TRANSFERS, Topics
+from benchmarks.topics import BAD_TRANSFERS, TRANSFERS
 from benchmarks.transfers import make_templates
 from benchmarks.variants import write_variants
-from gress_ml.dev.servers import Servers
 
 WAYS: tuple[tuple[str, Contender], ...] = (
     ("intact", GRESS),
@@ -40,39 +37,16 @@ _TEMPLATES = 8192
 Paces = dict[str, list[Pace]]
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Quartiles of a figure over the rounds."""
-
-    low: float
-    median: float
-    high: float
-
-    @classmethod
-    def of(cls, figures: np.ndarray) -> Spread:
-        low, median, high = np.percentile(figures, (25, 50, 75)).tolist()
-        return cls(low, median, high)
-
-    def text(self, digits: int) -> str:
-        return f"{self.median:,.{digits}f} ({self.low:,.{digits}f} – {self.high:,.{digits}f})"
-
-
 def measure(rounds: int) -> Paces:
     """The paces by way, round by round."""
-    with tempfile.TemporaryDirectory(prefix="gress-bench-") as folder:
-        home = Path(folder)
-        servers = Servers(home / "servers")
-        try:
-            topics = Topics(servers.up(["kafka"]).kafka)
-            topics.create()
-            write_variants(home)
-            for topic in (TRANSFERS, BAD_TRANSFERS):
-                topics.fill(topic, make_templates(_TEMPLATES), _EVENTS)
-            found: Paces = {name: [] for name, _ in WAYS}
-            for name, way in in_turn([(way, rounds + 1) for way in WAYS]):
-                found[name].append(asyncio.run(throughput.measure(way, topics, home, _EVENTS)))
-        finally:
-            servers.down()
+    found: Paces = {name: [] for name, _ in WAYS}
+    with own_broker() as (home, _, topics):
+        topics.create()
+        write_variants(home)
+        for topic in (TRANSFERS, BAD_TRANSFERS):
+            topics.fill(topic, make_templates(_TEMPLATES), _EVENTS)
+        for name, way in in_turn([(way, rounds + 1) for way in WAYS]):
+            found[name].append(asyncio.run(throughput.measure(way, topics, home, _EVENTS)))
     return {name: paces[1:] for name, paces in found.items()}
 
 
@@ -86,9 +60,14 @@ def show(console: Console, found: Paces) -> None:
             own, intact = (
                 np.array([getattr(pace, figure) for pace in each]) for each in (paces, found[first])
             )
-            cells += [Spread.of(own).text(digits), Spread.of(own / intact).text(3)]
+            cells += [_quartiles(own, digits), _quartiles(own / intact, 3)]
         table.add_row(name, *cells)
     console.print(table)
+
+
+def _quartiles(figures: np.ndarray, digits: int) -> str:
+    low, middle, high = (f"{q:,.{digits}f}" for q in np.percentile(figures, (25, 50, 75)))
+    return f"{middle} ({low} – {high})"
 
 
 def main() -> None:

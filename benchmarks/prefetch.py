@@ -8,9 +8,7 @@ medians of the rounds after the first, in which the broker warms up.
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -20,10 +18,9 @@ from benchmarks.contenders import BARE, FAST, GRESS
 from benchmarks.figures import latency_over
 from benchmarks.latency import Delay
 from benchmarks.machine import describe_machine
+from benchmarks.own_broker import own_broker
 from benchmarks.report import show_machine, shown
-from benchmarks.topics import Topics
 from benchmarks.variants import write_variants
-from gress_ml.dev.servers import Servers
 
 AT_ONCE = replace(
     GRESS,
@@ -39,21 +36,15 @@ _WARM_UP_S = 10.0
 def measure(rounds: int) -> dict[str, list[Delay]]:
     """The delays by contender, round by round; the first round is not among them."""
     found: dict[str, list[Delay]] = {way.name: [] for way in WAYS}
-    with tempfile.TemporaryDirectory(prefix="gress-bench-") as folder:
-        home = Path(folder)
-        servers = Servers(home / "servers")
-        try:
-            topics = Topics(servers.up(["kafka"]).kafka)
-            topics.create()
-            write_variants(home)
-            latency.measure(None, FAST, topics, home, _WARM_UP_S)
-            for number in range(rounds + 1):
-                for way in WAYS:
-                    delay = latency.measure(way, FAST, topics, home, _SECONDS)
-                    if number:
-                        found[way.name].append(delay)
-        finally:
-            servers.down()
+    with own_broker() as (home, _, topics):
+        topics.create()
+        write_variants(home)
+        latency.measure(None, FAST, topics, home, _WARM_UP_S)
+        for number in range(rounds + 1):
+            for way in WAYS:
+                delay = latency.measure(way, FAST, topics, home, _SECONDS)
+                if number:
+                    found[way.name].append(delay)
     return found
 
 

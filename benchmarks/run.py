@@ -8,17 +8,15 @@ What was measured is printed, and written to ``build/bench.json`` (numbers under
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks import operators
 from benchmarks.contenders import BY_KEY, CONTENDERS, GRESS, ROOT, Contender
 from benchmarks.figures import NO_WORKER, Figures, Measured, latency_of, results_of, rows_of
 from benchmarks.machine import describe_machine
 from benchmarks.one_run import Run, Size, console
+from benchmarks.own_broker import own_broker
 from benchmarks.peers.environment import FOLDER, PeersError, install, installed
 from benchmarks.report import (
     show_figures,
@@ -27,8 +25,6 @@ from benchmarks.report import (
     write_figures,
     write_results,
 )
-from benchmarks.topics import Topics
-from gress_ml.dev.servers import Servers
 
 BUILD = ROOT / "build"
 
@@ -67,17 +63,10 @@ def measure(size: Size, contenders: Sequence[Contender]) -> Measured:
     """On a broker of its own, which ends with the run."""
     measured = Measured()
     contenders = with_peers(contenders, measured)
-    os.environ.pop("GRESS_KAFKA", None)  # never a broker that others use: topics are emptied
-    with tempfile.TemporaryDirectory(prefix="gress-bench-") as folder:
-        servers = Servers(Path(folder) / "servers")
-        try:
-            # nothing here holds on to a client: one whose broker is gone would complain
-            broker = servers.up(["kafka"]).kafka
-            Run(size, contenders, Topics(broker), Path(folder), measured).measure()
-            if GRESS in contenders:
-                console.print(operators.measured(servers.up(["redis"]).redis, size.rounds))
-        finally:
-            servers.down()
+    with own_broker() as ground:
+        Run(size, contenders, ground.topics, ground.home, measured).measure()
+        if GRESS in contenders:
+            console.print(operators.measured(ground.servers.up(["redis"]).redis, size.rounds))
     return measured
 
 

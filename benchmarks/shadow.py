@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -19,9 +18,9 @@ from rich.table import Table
 from benchmarks.contenders import ROOT, Contender, Kind, gress_worker
 from benchmarks.latency import WARM_UP_S, Delay, measure
 from benchmarks.operators import CHOSEN, ab_test_step, topology_text
+from benchmarks.own_broker import own_broker
 from benchmarks.topics import PARTITIONS, Ends, Topics
 from benchmarks.variants import PROJECT
-from gress_ml.dev.servers import Servers
 from gress_ml.dev.topics import TopicSettings, create_topics
 
 _SHADOW = "bench.shadow"
@@ -35,21 +34,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+    with own_broker() as (home, _, topics):
         _write(home)
-        servers = Servers(home / "servers")
-        try:
-            topics = Topics(servers.up(["kafka"]).kafka)
-            topics.create()
-            wanted = {
-                _SHADOW: TopicSettings(PARTITIONS),
-                "gress.experiments": TopicSettings(1, {"cleanup.policy": "compact"}),
-            }
-            asyncio.run(create_topics(topics.bootstrap, wanted))
-            found, compared = _measured(topics, home, arguments)
-        finally:
-            servers.down()
+        topics.create()
+        wanted = {
+            _SHADOW: TopicSettings(PARTITIONS),
+            "gress.experiments": TopicSettings(1, {"cleanup.policy": "compact"}),
+        }
+        asyncio.run(create_topics(topics.bootstrap, wanted))
+        found, compared = _measured(topics, home, arguments)
     _print(found, compared, arguments.rate)
 
 

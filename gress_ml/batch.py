@@ -176,6 +176,8 @@ class Batch:
 
     def cut(self, start: int, stop: int) -> Self:
         """The rows from ``start`` to before ``stop``, of which nothing is copied."""
+        if start == 0 and stop == len(self):
+            return self
         rows = slice(start, stop)
         return self._rows(rows, self.keys[rows])
 

@@ -68,7 +68,7 @@ class _Waiting:
         """The next rows, as many as there may be."""
         whole = self.late.later.batch
         start, self.done = self.done, min(self.done + most, len(whole))
-        rows = whole if self.done - start == len(whole) else whole.cut(start, self.done)
+        rows = whole.cut(start, self.done)
         return joint(rows) if self.plan.partition_free else rows
 
 
